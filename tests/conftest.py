@@ -1,0 +1,23 @@
+"""What every test runs under: one seed, fresh buffers full of NaN, Hypothesis without chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+# A test gives the same verdict every time; `pytest --hypothesis-profile=explore` looks further.
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None, print_blob=True)
+settings.register_profile("explore", deadline=None, max_examples=2000)
+settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True)
+def one_seed_and_dirty_memory() -> Iterator[None]:
+    """PyTorch fills what `torch.empty` gives with NaN while it is deterministic: reading it is seen at once."""
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)

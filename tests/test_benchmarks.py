@@ -1,0 +1,52 @@
+"""The benchmark measures what agrees, and refuses what does not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks import loops, report, rivals, timing
+from benchmarks.grid import QUICK, Shape, parse
+
+OURS = [rivals.BASELINE, "control", "carousel.LSTM", "carousel peephole", "Python loop"]
+
+
+@pytest.fixture(autouse=True)
+def same_threads_after():
+    threads = torch.get_num_threads()
+    torch.use_deterministic_algorithms(False)
+    yield
+    timing.use_threads(len(timing.PROCESSORS))
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("shape", QUICK, ids=lambda s: s.name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_all_sides_agree(shape: Shape, dtype: torch.dtype) -> None:
+    timing.make(shape, OURS, seed=3, dtype=dtype)
+
+
+def test_a_wrong_side_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*arguments: torch.Tensor) -> torch.Tensor:
+        return 1.01 * loops.python_loop(*arguments)
+
+    monkeypatch.setitem(rivals.RIVALS, "Python loop", ("peephole", rivals.loop_side(lambda T: wrong)))
+    with pytest.raises(timing.Disagreement, match="Python loop at .* nothing is reported"):
+        timing.make(QUICK[0], OURS, seed=0)
+
+
+def test_measure_and_report() -> None:
+    rows = timing.measure(QUICK[0], OURS, threads=1, pairs=2, seconds=0.01)
+    assert {(r["mode"], r["side"]) for r in rows} == {(m, s) for m in timing.MODES for s in OURS}
+    assert all(r["milliseconds"] > 0 and r["ratio_low"] <= r["ratio"] <= r["ratio_high"] for r in rows)
+    assert all(r["ratio"] == 1 for r in rows if r["side"] == rivals.BASELINE)
+    text = report.table(rows, "training", 1)
+    assert QUICK[0].name in text and "carousel peephole" in text
+    assert len(report.marks(rows, 1)) == 2
+
+
+def test_shapes() -> None:
+    assert parse("10,2,3,4") == Shape(10, 2, 3, 4)
+    assert Shape(2, 3, 4, 5).flops(steps=6, training=False) == 2 * 6 * 4 * 5 * (4 + 5)
+    with pytest.raises(SystemExit, match="T,B,I,H"):
+        parse("10,2")
