@@ -1,0 +1,309 @@
+"""`@cell`: a memory cell from its equations."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+import inspect
+import numbers
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, overload
+
+from carousel.errors import CellError
+from carousel.graph import loading
+from carousel.graph.arguments import read_arguments
+from carousel.graph.define import Declarations, define, sizes_of
+from carousel.graph.step import Step
+from carousel.graph.tracing import Trace
+from carousel.graph.values import Expression, Parameters, Traced, Value
+from carousel.graph.widths import Width
+
+
+class Cell:
+    """A memory cell: its equations, and what they say about states, parameters and widths. Made by `@cell`.
+
+    Attributes:
+        name, doc: of the function `fn`.
+        input, states, sides, time: the names of the function's arguments, in order; sides with their declaration.
+        options: what `with_` can change.
+        step: the traced step, from which everything else is derived.
+        sizes: the symbolic sizes, `input_size` and `hidden_size` first.
+        initial: what each state starts from.
+        init, fixed: how parameters start, and which are not learned, by pattern.
+    """
+
+    def __init__(self, fn: Callable[..., Any], declared: Declarations, options: Mapping[str, Any] | None = None):
+        if not inspect.isfunction(fn):
+            raise TypeError(f"cell: a {type(fn).__name__} was given, expected a function of (x, states, p).")
+        arguments = read_arguments(fn.__name__, fn)
+        self.fn, self.declared, self.derived = fn, declared, options is not None
+        self.name, self.doc = fn.__name__, inspect.getdoc(fn) or ""
+        self.input, self.states, self.sides, self.time = arguments.input, arguments.states, arguments.sides, arguments.time
+        self.options: dict[str, Any] = {**arguments.options, **(options or {})}
+        self._check_declarations()
+        definition = define(self)
+        self.step: Step = definition.step
+        self._repeats = definition.repeats
+        self.initial: dict[str, float] = {
+            **dict.fromkeys(self.states, 0.0),
+            **definition.inherited["initial"],
+            **{state: float(value) for state, value in declared.initial.items()},
+        }
+        self.init: dict[str, Any] = {**definition.inherited["init"], **declared.init}
+        self.fixed: dict[str, Any] = {**definition.inherited["fixed"], **declared.fixed}
+        self._check_patterns()
+        found = sizes_of(self.step)
+        first = ["input_size"] + (["hidden_size"] if "hidden_size" in found else [])
+        self.sizes: tuple[str, ...] = (*first, *(size for size in found if size not in first))
+
+    # -- using it
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """One step: `cell(x, *states, p, **sides)`.
+
+        On plain tensors, with p = `plain({...})`, it computes; called inside another cell's equations it is inlined,
+        and its quantities are called `name.f` there.
+        """
+        self._check_call(args, keywords)
+        p = args[-1]
+        if not isinstance(p, Parameters):
+            return self.fn(*args, **{**self.options, **keywords})
+        trace: Trace = object.__getattribute__(p, "_trace")
+        trace.declared |= {k: v for k, v in self.declared.shapes.items() if k not in trace.declared}
+        with trace.inside(self.name, self.fn.__code__) as prefix:
+            returned = self.fn(*args, **{**self.options, **keywords})
+        self._hand_on(trace, prefix, args)
+        return returned
+
+    def with_(self, **options: Any) -> Cell:
+        """The cell with other options. Raises TypeError for an option that it does not have.
+
+        >>> from carousel.graph import cell, relu, tanh
+        >>> @cell
+        ... def elman(x, h, p, *, f=tanh):
+        ...     return f(p.W @ x + p.U @ h + p.b)
+        >>> elman.with_(f=relu).step.nodes[-1].op
+        'relu'
+        """
+        for name in options:
+            if name not in self.options:
+                raise TypeError(f"{self.name}: there is no option {name!r}.{_hint(name, self.options)}")
+        return type(self)(self.fn, self.declared, {**self.options, **options})
+
+    def shapes(self, **sizes: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter, learned or fixed, in order of first use.
+
+        Raises TypeError for a missing or unknown size, ValueError for one that does not fit the equations.
+
+        >>> from carousel.cells import elman
+        >>> elman.shapes(input_size=3, hidden_size=5)
+        {'W': (5, 3), 'U': (5, 5), 'b': (5,)}
+        """
+        self.check_sizes(sizes)
+        return {name: parameter.shape(sizes) for name, parameter in self.step.parameters.items()}
+
+    def state_widths(self, **sizes: int) -> tuple[int, ...]:
+        """The width of each state."""
+        self.check_sizes(sizes)
+        return tuple(self.step.nodes[k].width.resolve(sizes) for k in self.step.outputs)
+
+    def output_width(self, **sizes: int) -> int:
+        """The width of the output."""
+        self.check_sizes(sizes)
+        return int(self.step.nodes[self.step.output].width.resolve(sizes))
+
+    def side_width(self, name: str, **sizes: int) -> int:
+        """The width of a side input."""
+        self.check_sizes(sizes)
+        return Width.of(self.sides[name].width).resolve(sizes)
+
+    def check_sizes(self, sizes: Mapping[str, Any]) -> None:
+        """TypeError unless exactly the cell's sizes are given, ValueError where they do not fit its equations."""
+        for name in sizes:
+            if name not in self.sizes:
+                raise TypeError(f"{self.name}: there is no size {name!r}.{_hint(name, self.sizes)}")
+        missing = [name for name in self.sizes if name not in sizes]
+        if missing:
+            raise TypeError(f"{self.name}: {', '.join(missing)} missing; this cell's sizes: {', '.join(self.sizes)}.")
+        for name, size in sizes.items():
+            if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
+                raise ValueError(f"{self.name}: {name} is {size!r}, expected a positive whole number.")
+        self._check_fit(sizes)
+
+    def _check_fit(self, sizes: Mapping[str, int]) -> None:
+        width = self.step.nodes[0].width
+        if width.resolve(sizes) != sizes["input_size"]:
+            raise ValueError(
+                f"{self.name}: input_size is {sizes['input_size']}, but the equations need {self.input} to be "
+                f"{width} = {width.resolve(sizes)} wide."
+            )
+        for parameter in self.step.parameters.values():
+            for size in parameter.widths:
+                if size.resolve(sizes) % parameter.heads:
+                    raise ValueError(
+                        f"{self.name}: {size} = {size.resolve(sizes)} is not divisible into the "
+                        f"{parameter.heads} blocks of {parameter.name}."
+                    )
+        for few, many in self._repeats:
+            if many.resolve(sizes) % few.resolve(sizes):
+                raise ValueError(
+                    f"{self.name}: {many} = {many.resolve(sizes)} is not a multiple of {few} = {few.resolve(sizes)}, "
+                    f"which is expanded to it."
+                )
+        for node in self.step.nodes:
+            if node.op == "slice":
+                start, stop = (node.attr[edge].resolve(sizes) for edge in ("start", "stop"))
+                whole = self.step.nodes[node.args[0]].width.resolve(sizes)
+                if not 0 <= start < stop <= whole:
+                    raise ValueError(f"{self.name}: columns {start} to {stop} are sliced from a row of {whole}.")
+
+    # -- how it is called inside another cell
+
+    def _check_call(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+        expected = (self.input, *self.states, "p")
+        if len(args) != len(expected):
+            raise TypeError(f"{self.name}: {len(args)} arguments were given, expected ({', '.join(expected)}).")
+        needed = [*self.sides, *([self.time] if self.time else [])]
+        for name in keywords:
+            if name not in needed and name not in self.options:
+                raise TypeError(f"{self.name}: there is no argument {name!r}.{_hint(name, [*needed, *self.options])}")
+        missing = [name for name in needed if name not in keywords]
+        if missing:
+            raise TypeError(f"{self.name}: {missing[0]} is missing; pass {missing[0]}=... (it is given at every call).")
+        traced = next((arg for arg in args[:-1] if isinstance(arg, Traced)), None)
+        if traced is not None and not isinstance(args[-1], Parameters):
+            traced.fail(f"{self.name} is called without p", fix=f"{self.name}({', '.join(expected)})")
+
+    def _hand_on(self, trace: Trace, prefix: str, args: tuple[Any, ...]) -> None:
+        """What this cell declares holds where it is inlined too: widths, starts, fixed parameters."""
+        for name, width in self.declared.widths.items():
+            value = trace.names.get(prefix + name)
+            if isinstance(value, Value) and name not in (self.input, *self.states):
+                trace.inner_widths.append((value, Width.of(width)))
+        for kind, given in (("init", self.init), ("fixed", self.fixed)):
+            for pattern, start in given.items():
+                for name in fnmatch.filter(self.step.parameters, pattern):
+                    trace.inherited[kind][name] = start
+        for name, value in zip(self.states, args[1:-1], strict=True):
+            if isinstance(value, Value) and trace.drafts[value.index].op == "state" and self.initial[name]:
+                outer = trace.drafts[value.index].names[0]
+                trace.inherited["initial"][outer] = self.initial[name]
+
+    # -- checks of what @cell(...) declares
+
+    def _check_declarations(self) -> None:
+        for name, width in self.declared.widths.items():
+            try:
+                Width.of(width)
+            except ValueError as error:
+                raise CellError(f"{self.name}: widths[{name!r}]: {error}") from None
+        for name, value in self.declared.initial.items():
+            if name not in self.states:
+                raise CellError(f"{self.name}: initial= names {name!r}, which is no state.{_hint(name, self.states)}")
+            if not isinstance(value, numbers.Real):
+                raise CellError(f"{self.name}: initial[{name!r}] is {value!r}, expected a number.")
+        for name, shape in self.declared.shapes.items():
+            if not isinstance(shape, tuple) or len(shape) > 2:
+                raise CellError(
+                    f"{self.name}: shapes[{name!r}] is {shape!r}, expected () for a scalar, or a tuple of one or two "
+                    f"widths such as ('hidden_size',)."
+                )
+
+    def _check_patterns(self) -> None:
+        """A pattern of init= or fixed= that matches no parameter is a slip, unless an option took the parameter out."""
+        if self.derived:
+            return
+        for kind, given in (("init", self.declared.init), ("fixed", self.declared.fixed)):
+            for pattern in given:
+                if not fnmatch.filter(self.step.parameters, pattern):
+                    known = self.step.parameters
+                    raise CellError(f"{self.name}: {kind}= has {pattern!r}, which matches no parameter.{_hint(pattern, known)}")
+
+    # -- as an object
+
+    def __repr__(self) -> str:
+        changed = "".join(f", {name}={_short(value)}" for name, value in self.options.items())
+        return f"<cell {self.name}({', '.join((self.input, *self.states))}{changed})>"
+
+    def __deepcopy__(self, memo: Any) -> Cell:
+        return self
+
+    def __copy__(self) -> Cell:
+        return self
+
+    def __reduce__(self) -> Any:
+        """By reference to the function, as functions are pickled themselves."""
+        path = loading.path_of(self.fn)
+        try:
+            found = find(self.fn.__module__, self.fn.__qualname__, path)
+        except (ImportError, AttributeError, ValueError):
+            found = None
+        if not isinstance(found, Cell) or found.fn.__code__.co_code != self.fn.__code__.co_code:
+            raise pickle.PicklingError(
+                f"{self.name}: this cell is not found as {self.fn.__qualname__} in the module {self.fn.__module__}, "
+                f"so it cannot be pickled. Define it at the top level of a module."
+            )
+        changed = {name: value for name, value in self.options.items() if value is not found.options[name]}
+        return _restore, (self.fn.__module__, self.fn.__qualname__, path, changed)
+
+
+def find(module: str, qualname: str, path: str | None) -> Any:
+    """The object of that name in a module, or in a file where the module came from one."""
+    found: Any = loading.module_from(path) if path is not None else importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _restore(module: str, qualname: str, path: str | None, options: dict[str, Any]) -> Cell:
+    cell: Cell = find(module, qualname, path)
+    return cell.with_(**options) if options else cell
+
+
+def _short(value: Any) -> str:
+    return str(getattr(value, "__name__", repr(value)))
+
+
+def _hint(given: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(given, list(known), 1)
+    return f" Did you mean {close[0]!r}?" if close else f" Known are: {', '.join(known) or 'none'}."
+
+
+@overload
+def cell(fn: Callable[..., Any], /) -> Cell: ...
+@overload
+def cell(
+    *,
+    widths: Mapping[str, int | str] = ...,
+    shapes: Mapping[str, tuple[int | str, ...]] = ...,
+    initial: Mapping[str, float] = ...,
+    init: Mapping[str, Any] = ...,
+    fixed: Mapping[str, float] = ...,
+) -> Callable[[Callable[..., Any]], Cell]: ...
+def cell(fn: Callable[..., Any] | None = None, /, **declared: Any) -> Any:
+    """Make a function of the equations a `Cell`. Raises CellError where they make no sense, with the line.
+
+    The function takes the input, the states, then `p`; it returns the new states in the same order, or an output that
+    does not recur and then the states. Keyword-only arguments are side inputs (without default, or declared with
+    `static`, `per_step`, `mask`, `step_index`) and options (any other default).
+
+    Args:
+        widths: sizes of quantities that the equations leave open: {"c": "hidden_size", "h": "proj_size"}.
+        shapes: of parameters where use cannot show it: {"zeta": ()} is a scalar that is learned.
+        initial: what states start from, if not 0: {"m": float("-inf")}.
+        init: how parameters start, by name or pattern: a number, a list, or a function like those of torch.nn.init.
+        fixed: parameters that are not learned, and their value: {"b_*": 0}.
+
+    >>> from carousel.graph import cell, sigmoid
+    >>> @cell
+    ... def leaky(x, h, p):
+    ...     a = sigmoid(p.a)
+    ...     return a * h + (1 - a) * (p.W @ x)
+    >>> leaky.shapes(input_size=2, hidden_size=4)
+    {'a': (4,), 'W': (4, 2)}
+    """
+    if fn is not None:
+        return Cell(fn, Declarations())
+    return lambda function: Cell(function, Declarations(**declared))
