@@ -1,0 +1,159 @@
+"""The native call under autograd, `torch.func` and `torch.compile`.
+
+In plain use it is one `autograd.Function` that goes straight to the core; while PyTorch compiles or exports, the same
+call is the operator `carousel::scan`, whose arguments are tensors and one string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from carousel.engines.native_call import parse, run_backward, run_forward
+
+
+def call(
+    text: str, reverse: bool, lengths: Tensor | None, resets: Tensor | None, inputs: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    """Runs a plan; returns the values of every step (T, B, w), then the final states (B, w)."""
+    if torch.compiler.is_compiling():
+        values = torch.ops.carousel.scan(list(inputs), lengths, resets, text, reverse)
+    else:
+        values = Scan.apply(text, reverse, lengths, resets, *inputs)
+    return values[: parse(text).returned]
+
+
+class Scan(torch.autograd.Function):
+    """Forward over a whole sequence; returns everything that the plan lists, kept values last."""
+
+    @staticmethod
+    def forward(text, reverse, lengths, resets, *inputs):  # type: ignore[no-untyped-def, override]
+        return tuple(run_forward(text, reverse, lengths, resets, inputs))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
+        text, reverse, lengths, resets, *tensors = inputs
+        plan = parse(text)
+        ctx.text, ctx.reverse, ctx.count = text, reverse, len(tensors)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*output[plan.returned :])
+        used = [output[i] if i in plan.used_outputs else None for i in range(len(output))]
+        ctx.save_for_backward(lengths, resets, *tensors, *used)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple:  # type: ignore[override]
+        plan = parse(ctx.text)
+        lengths, resets, *saved = ctx.saved_tensors
+        inputs, outputs = saved[: ctx.count], saved[ctx.count :]
+        made = ScanBackward.apply(
+            ctx.text, ctx.reverse, ctx.count, lengths, resets, *inputs, *outputs, *grads[: plan.returned]
+        )
+        results: list[Tensor | None] = [None] * ctx.count
+        for tensor, gradient in zip(plan.grads, made, strict=True):
+            results[tensor] = gradient
+        return (None, None, None, None, *results)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, lengths: Any, resets: Any, *inputs: Tensor) -> tuple:
+        fixed = (text, reverse)
+        return _one_by_one(Scan, info.batch_size, in_dims, fixed, (lengths, resets, *inputs))
+
+
+class ScanBackward(torch.autograd.Function):
+    """Backward over a whole sequence. It has no derivative of its own: second derivatives are the eager engine's."""
+
+    @staticmethod
+    def forward(text, reverse, count, lengths, resets, *tensors):  # type: ignore[no-untyped-def, override]
+        kept = len(parse(text).outputs)
+        inputs, outputs, grads = tensors[:count], tensors[count : count + kept], tensors[count + kept :]
+        return tuple(run_backward(text, reverse, lengths, resets, inputs, outputs, grads))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+        pass
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> None:  # type: ignore[override]
+        raise RuntimeError(
+            'the native engine has no second derivative; use engine="eager" (or `with carousel.use_engine("eager")`) '
+            "where gradients of gradients are needed."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, count: int, *tensors: Any) -> tuple:
+        return _one_by_one(ScanBackward, info.batch_size, in_dims, (text, reverse, count), tensors)
+
+
+def _one_by_one(function: Any, size: int, in_dims: tuple, fixed: tuple, tensors: Sequence[Any]) -> tuple:
+    """One call a sample, stacked."""
+    dims = in_dims[len(fixed) :]
+
+    def sample(tensor: Any, dim: int | None, i: int) -> Any:
+        return tensor if tensor is None or dim is None else tensor.select(dim, i)
+
+    made = [
+        function.apply(*fixed, *(sample(t, d, i) for t, d in zip(tensors, dims, strict=True))) for i in range(size)
+    ]
+    stacked = tuple(torch.stack(values) for values in zip(*made, strict=True))
+    return stacked, (0,) * len(stacked)
+
+
+@torch.library.custom_op("carousel::scan", mutates_args=())
+def scan_op(
+    inputs: Sequence[Tensor], lengths: Tensor | None, resets: Tensor | None, text: str, reverse: bool
+) -> list[Tensor]:
+    """`run_forward` as an operator."""
+    return run_forward(text, reverse, lengths, resets, inputs)
+
+
+@scan_op.register_fake
+def _scan_shapes(inputs, lengths, resets, text, reverse):  # type: ignore[no-untyped-def]
+    plan, x = parse(text), inputs[0]
+    T, B = x.shape[:2]
+    return [x.new_empty((T, B, w) if shape == "step" else (B, w)) for shape, w in plan.outputs]
+
+
+@torch.library.custom_op("carousel::scan_backward", mutates_args=())
+def scan_backward_op(
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    text: str,
+    reverse: bool,
+) -> list[Tensor]:
+    """`run_backward` as an operator."""
+    return run_backward(text, reverse, lengths, resets, inputs, outputs, grads)
+
+
+@scan_backward_op.register_fake
+def _gradient_shapes(inputs, outputs, grads, lengths, resets, text, reverse):  # type: ignore[no-untyped-def]
+    return [inputs[i].new_empty(inputs[i].shape) for i in parse(text).grads]
+
+
+def _save(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
+    tensors, lengths, resets, ctx.text, ctx.reverse = inputs
+    ctx.count = len(tensors)
+    ctx.save_for_backward(lengths, resets, *tensors, *output)
+
+
+def _op_backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
+    plan = parse(ctx.text)
+    lengths, resets, *saved = ctx.saved_tensors
+    inputs, outputs = saved[: ctx.count], saved[ctx.count :]
+    given = [torch.zeros_like(o) if g is None else g for g, o in zip(grads, outputs, strict=True)][: plan.returned]
+    made = torch.ops.carousel.scan_backward(inputs, outputs, given, lengths, resets, ctx.text, ctx.reverse)
+    results: list[Tensor | None] = [None] * ctx.count
+    for tensor, gradient in zip(plan.grads, made, strict=True):
+        results[tensor] = gradient
+    return results, None, None, None, None
+
+
+scan_op.register_autograd(_op_backward, setup_context=_save)
+

@@ -1,0 +1,8 @@
+"""Layers: PyTorch modules that run a cell over sequences."""
+
+from carousel.layers.gru import GRU, RNN
+from carousel.layers.lstm import LSTM
+from carousel.layers.recurrent import Recurrent
+from carousel.layers.replace import replace
+
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "replace"]

@@ -1,0 +1,209 @@
+"""What a user may pass to a layer, checked and brought to the one layout that engines know; and the way back.
+
+Legend: T time, B batch, D input features, L layers x directions, w the width of what is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+if TYPE_CHECKING:
+    from carousel.graph import Side
+
+Lengths = Tensor | Sequence[int]
+
+
+@dataclass
+class Form:
+    """The form of the input that the output is to have as well: packed, unbatched, batch first."""
+
+    name: str
+    batch_first: bool
+    batched: bool = True
+    packed: PackedSequence | None = None
+
+    def axes(self, *tail: str) -> str:
+        """The shape that something with a time axis is to have, for error messages."""
+        if not self.batched:
+            return _shape(["T", *tail])
+        return _shape(["B", "T", *tail] if self.batch_first and self.packed is None else ["T", "B", *tail])
+
+    def time_major(self, value: Tensor) -> Tensor:
+        """`value` with (T, B) in front."""
+        if not self.batched:
+            return value.unsqueeze(1)
+        return value.transpose(0, 1) if self.batch_first and self.packed is None else value
+
+    def restore(self, value: Tensor) -> Tensor:
+        """The way back from `time_major`, for outputs (T, B, w)."""
+        if not self.batched:
+            return value.squeeze(1)
+        return value.transpose(0, 1) if self.batch_first and self.packed is None else value
+
+    def restore_seen(self, value: Tensor) -> Tensor:
+        """The way back for what was recorded, (L, T, B, w)."""
+        if not self.batched:
+            return value.squeeze(2)
+        return value.transpose(1, 2) if self.batch_first and self.packed is None else value
+
+    def pack(self, y: Tensor, lengths: Tensor) -> PackedSequence:
+        """y (T, B, w) packed as the input was."""
+        assert self.packed is not None
+        order = self.packed.sorted_indices
+        if order is not None:
+            y, lengths = y.index_select(1, order), lengths[order.to(lengths.device)]
+        data = pack_padded_sequence(y, lengths).data
+        return PackedSequence(data, self.packed.batch_sizes, order, self.packed.unsorted_indices)
+
+
+def read_input(
+    name: str, x: Tensor | PackedSequence, batch_first: bool, input_size: int, weight: Tensor, lengths: Lengths | None
+) -> tuple[Form, Tensor, Tensor | None]:
+    """The form of `x`, then x (T, B, D), then its lengths (B,) or None.
+
+    Raises TypeError or ValueError, saying what was expected, for another type, shape, dtype or device.
+    """
+    if isinstance(x, PackedSequence):
+        if lengths is not None:
+            raise ValueError(f"{name}: lengths was given with a PackedSequence, which has its own. Leave it out.")
+        padded, own = pad_packed_sequence(x)
+        form = Form(name, batch_first, packed=x)
+        _check_input(form, padded, input_size, weight)
+        return form, padded, own
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: x is a {type(x).__name__}, expected a tensor or a PackedSequence.")
+    form = Form(name, batch_first, batched=x.dim() != 2)
+    _check_input(form, x, input_size, weight)
+    major = form.time_major(x)
+    return form, major, read_lengths(name, lengths, major.shape[0], major.shape[1])
+
+
+def _check_input(form: Form, x: Tensor, input_size: int, weight: Tensor) -> None:
+    name = form.name
+    if x.dim() not in (2, 3) or x.shape[-1] != input_size:
+        expected = form.axes("D") if form.packed is not None or x.dim() in (2, 3) else Form("", form.batch_first).axes("D")
+        raise ValueError(
+            f"{name}: x has shape {tuple(x.shape)}, expected {expected} with D = {input_size} (this layer's input_size)."
+        )
+    if x.device != weight.device:
+        raise ValueError(f"{name}: x is on {x.device}, the parameters on {weight.device}. Move one to the other.")
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(
+            f"{name}: x is {_dtype(x)}, the parameters are {_dtype(weight)}. Convert x with x.to(torch.{_dtype(weight)}), "
+            f"or the layer with layer.to(torch.{_dtype(x)})."
+        )
+
+
+def read_lengths(name: str, lengths: Lengths | None, T: int, B: int) -> Tensor | None:
+    """Lengths as (B,) int64 on the CPU; ValueError unless there are B whole numbers from 0 to T."""
+    if lengths is None:
+        return None
+    values = torch.as_tensor(lengths)
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise TypeError(f"{name}: lengths has dtype {_dtype(values)}, expected whole numbers.")
+    if values.dim() == 0 and B == 1:
+        values = values.unsqueeze(0)
+    if values.shape != (B,):
+        raise ValueError(f"{name}: lengths has shape {tuple(values.shape)}, expected ({B},): one for each row of x.")
+    values = values.to("cpu", torch.int64)
+    if not torch.compiler.is_compiling() and B > 0:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > T:
+            raise ValueError(f"{name}: lengths lie between {low} and {high}, expected 0 to {T} (x has {T} steps).")
+    return values
+
+
+def read_resets(form: Form, resets: Tensor | None, x: Tensor) -> Tensor | None:
+    """Resets as (T, B) bool on x's device."""
+    if resets is None:
+        return None
+    if not isinstance(resets, Tensor) or resets.dtype != torch.bool:
+        given = _dtype(resets) if isinstance(resets, Tensor) else type(resets).__name__
+        raise TypeError(f"{form.name}: resets is {given}, expected a bool tensor of shape {form.axes()}.")
+    _check_axes(form, "resets", resets, x, ())
+    return form.time_major(resets).to(x.device)
+
+
+def read_sides(
+    form: Form, declared: Mapping[str, Side], widths: Mapping[str, int], sides: Mapping[str, Tensor], x: Tensor
+) -> dict[str, Tensor]:
+    """Side inputs as (T, B, w) or (B, w) in x's dtype. Masks may be left out; the layer draws them."""
+    for name in sides:
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            raise TypeError(f"{form.name}: there is no side input {name!r}; this cell's side inputs: {known}.")
+    found = {}
+    for name, side in declared.items():
+        if name in sides:
+            found[name] = _read_side(form, name, side, widths[name], sides[name], x)
+        elif side.keep is None:
+            shape = form.axes(str(widths[name])) if side.kind == "step" else f"(B, {widths[name]})"
+            raise TypeError(f"{form.name}: the side input {name} is missing; pass {name}= with shape {shape}.")
+    return found
+
+
+def _read_side(form: Form, name: str, side: Side, width: int, value: Tensor, x: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{form.name}: {name} is a {type(value).__name__}, expected a tensor.")
+    if side.kind == "step":
+        _check_axes(form, name, value, x, (width,))
+        return form.time_major(value).to(x)
+    value = value if form.batched else value.unsqueeze(0)
+    if value.shape != (x.shape[1], width):
+        raise ValueError(
+            f"{form.name}: {name} has shape {tuple(value.shape)}, expected (B, {width}) with B = {x.shape[1]}, "
+            f"once a sequence."
+        )
+    return value.to(x)
+
+
+def _check_axes(form: Form, what: str, value: Tensor, x: Tensor, tail: tuple[int, ...]) -> None:
+    T, B = x.shape[:2]
+    expected = (T, *tail) if not form.batched else (T, B, *tail)
+    if form.batched and form.batch_first and form.packed is None:
+        expected = (B, T, *tail)
+    if tuple(value.shape) != expected:
+        raise ValueError(
+            f"{form.name}: {what} has shape {tuple(value.shape)}, expected {form.axes(*map(str, tail))} "
+            f"with T = {T}" + (f" and B = {B}." if form.batched else ".")
+        )
+
+
+def read_states(
+    form: Form, hx: Sequence[Tensor] | None, names: Sequence[str], widths: Sequence[int], L: int, x: Tensor
+) -> tuple[Tensor, ...] | None:
+    """Initial states as a tuple of (L, B, w), or None; errors name the state that is wrong."""
+    if hx is None:
+        return None
+    if isinstance(hx, Tensor) or len(hx) != len(names):
+        given = "a tensor" if isinstance(hx, Tensor) else f"{len(hx)} values"
+        raise TypeError(f"{form.name}: hx is {given}, expected a tuple of {len(names)}: ({', '.join(names)},).")
+    B, read = x.shape[1], []
+    for name, width, state in zip(names, widths, hx, strict=True):
+        expected = (L, B, width) if form.batched else (L, width)
+        if tuple(state.shape) != expected:
+            axes = f"(L, B, {width})" if form.batched else f"(L, {width})"
+            raise ValueError(
+                f"{form.name}: hx's {name} has shape {tuple(state.shape)}, expected {axes} with L = {L} "
+                f"(layers x directions)" + (f" and B = {B}." if form.batched else ".")
+            )
+        if state.device != x.device:
+            raise ValueError(f"{form.name}: hx's {name} is on {state.device}, x on {x.device}. Move one to the other.")
+        if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{form.name}: hx's {name} is {_dtype(state)}, x is {_dtype(x)}. Convert one of them.")
+        read.append(state.to(x.dtype) if form.batched else state.to(x.dtype).unsqueeze(1))
+    return tuple(read)
+
+
+def _shape(axes: Sequence[str]) -> str:
+    return f"({axes[0]},)" if len(axes) == 1 else f"({', '.join(axes)})"
+
+
+def _dtype(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")

@@ -1,0 +1,207 @@
+"""`Recurrent`: a layer, or a stack of them, of any cell.
+
+Legend: T time, B batch, D input features, H hidden units, L layers x directions, w the width of what is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from carousel import engines
+from carousel.layers import stack as driver
+from carousel.layers.initial import lookup, start
+from carousel.layers.inputs import Lengths
+from carousel.layers.masks import check_keep
+
+if TYPE_CHECKING:
+    from carousel.graph import Cell
+
+
+class Recurrent(nn.Module):
+    """Applies a cell over a sequence, in as many layers and directions as wanted.
+
+    Args:
+        cell: the equations, made by `carousel.cell`.
+        input_size: D, the number of input features.
+        hidden_size: H, the number of hidden units.
+        num_layers: each layer above the first reads the output of the one below.
+        bidirectional: a second set of parameters runs from each row's end; outputs are concatenated.
+        batch_first: everything with a time axis is (B, T, ...), states excepted.
+        dropout: probability to drop, between layers, in training.
+        learn_initial: makes the states' initial values parameters, `initial_h_l0` and so on.
+        engine: "auto", "eager" or "native".
+        checkpoint_every: keeps the states at every k-th step only, and computes the rest again in the backward pass.
+        masks: for masks of the cell, the probability to keep instead of the cell's own.
+        sizes: the cell's further sizes, such as `proj_size=64`.
+
+    Parameters carry the equations' names with PyTorch's endings: `W_f_l0`, `W_f_l0_reverse`, `W_f_l1`.
+
+    Raises:
+        TypeError, ValueError: for an argument that does not fit the cell.
+
+    >>> import carousel as ca
+    >>> layer = Recurrent(ca.cells.lstm, input_size=3, hidden_size=4, num_layers=2)
+    >>> y, (h, c) = layer(torch.randn(7, 2, 3))
+    >>> y.shape, c.shape
+    (torch.Size([7, 2, 4]), torch.Size([2, 2, 4]))
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        *,
+        learn_initial: bool = False,
+        engine: str = "auto",
+        checkpoint_every: int | None = None,
+        masks: Mapping[str, float] | None = None,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **sizes: int,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.input_size = _check_count(cell, "input_size", input_size)
+        self.hidden_size = _check_count(cell, "hidden_size", hidden_size)
+        self.sizes = {"input_size": input_size, "hidden_size": hidden_size, **sizes}
+        if "hidden_size" not in cell.sizes:
+            del self.sizes["hidden_size"]
+        self._output_width, self._state_widths = cell.output_width(**self.sizes), cell.state_widths(**self.sizes)
+        self.num_layers = _check_count(cell, "num_layers", num_layers)
+        self.bidirectional = bidirectional
+        self.batch_first = batch_first
+        self.dropout = dropout
+        self.learn_initial = learn_initial
+        self.engine = engines.check_name(engine)
+        self.checkpoint_every = driver.check_every(cell.name, checkpoint_every)
+        if checkpoint_every is not None and cell.time is not None:
+            raise ValueError(f"{cell.name} reads the step index, so checkpoint_every cannot cut its sequences.")
+        self.masks = dict(masks or {})
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"{cell.name}: dropout is {dropout}, expected a probability from 0 to 1.")
+        check_keep(cell.name, self.masks, cell.sides)
+        self._make_parameters({"device": device, "dtype": dtype})
+        self.reset_parameters()
+
+    def _make_parameters(self, factory: dict[str, Any]) -> None:
+        cell, stack = self.cell, self._stack()
+        self._names = tuple(cell.shapes(**self.sizes))
+        for k, end in enumerate(driver.suffixes(self.num_layers, self.bidirectional)):
+            sizes = stack.layer_sizes(k // stack.directions)
+            for name, shape in cell.shapes(**sizes).items():
+                fixed = lookup(cell.fixed, name)
+                if fixed is None:
+                    self.register_parameter(name + end, nn.Parameter(torch.empty(shape, **factory)))
+                else:
+                    self.register_buffer(name + end, torch.full(shape, float(fixed), **factory), persistent=False)
+            for state, width in zip(cell.states, self._state_widths, strict=True):
+                begin = torch.full((width,), cell.initial[state], **factory)
+                if self.learn_initial:
+                    self.register_parameter(f"initial_{state}{end}", nn.Parameter(begin))
+                else:
+                    self.register_buffer(f"initial_{state}{end}", begin, persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew: as the cell's `init` says, otherwise uniformly within 1/sqrt(hidden_size)."""
+        cell = self.cell
+        for end in driver.suffixes(self.num_layers, self.bidirectional):
+            for name in self._names:
+                if lookup(cell.fixed, name) is None:
+                    start(getattr(self, name + end), lookup(cell.init, name), self.hidden_size)
+            for state in cell.states:
+                start(getattr(self, f"initial_{state}{end}"), cell.initial[state], self.hidden_size)
+
+    def _stack(self) -> driver.Stack:
+        return driver.Stack(
+            name=f"Recurrent({self.cell.name})",
+            cell=self.cell,
+            sizes=self.sizes,
+            output_width=self._output_width,
+            state_widths=self._state_widths,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            batch_first=self.batch_first,
+            dropout=self.dropout,
+            training=self.training,
+            engine=self.engine,
+            weights=self._weights,
+            initial=self._initial,
+            masks=self.masks,
+            checkpoint_every=self.checkpoint_every,
+        )
+
+    def _weights(self, end: str) -> dict[str, Tensor]:
+        return {name: getattr(self, name + end) for name in self._names}
+
+    def _initial(self, end: str) -> list[Tensor]:
+        return [getattr(self, f"initial_{state}{end}") for state in self.cell.states]
+
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        hx: Sequence[Tensor] | None = None,
+        *,
+        lengths: Lengths | None = None,
+        resets: Tensor | None = None,
+        record: Sequence[str] = (),
+        **sides: Tensor,
+    ) -> Any:
+        """Runs the layer over a sequence.
+
+        Args:
+            x: (T, B, D), or (B, T, D) with batch_first, or (T, D), or a PackedSequence.
+            hx: for each state of the cell (L, B, w), or (L, w) without batch; None takes the initial values.
+            lengths: (B,) whole numbers from 0 to T. Past a row's end x is never read and y is zero.
+            resets: (T, B) bool, laid out as x. Before a step that is set, the row's states become their initial
+                values; in the reverse direction the cut lies between that step and the one before.
+            record: names of quantities to return at every step.
+            sides: the cell's side inputs: (T, B, w) laid out as x, or (B, w) once a sequence. All layers read them.
+
+        Returns:
+            y as x with the cell's output width (twice that when bidirectional), and a tuple of the states at each
+            row's end, (L, B, w) each. With record, also a dictionary from name to (L, T, B, w), or (L, B, T, w) with
+            batch_first.
+
+        Raises:
+            TypeError, ValueError: for input that does not fit, or if the engine cannot serve.
+        """
+        y, state, seen = driver.forward(self._stack(), x, hx, lengths, resets, record, sides)
+        return (y, state, seen) if record else (y, state)
+
+    def step(self, x: Tensor, state: Sequence[Tensor] | None = None, **sides: Tensor) -> tuple[Tensor, driver.States]:
+        """Advances one step: x (B, D) or (D,), states (L, B, w) or (L, w), side inputs (B, w).
+
+        Returns y (B, w) and the new states. Raises ValueError for a bidirectional layer.
+
+        >>> import carousel as ca
+        >>> layer = Recurrent(ca.cells.lstm, input_size=3, hidden_size=4)
+        >>> y, state = layer.step(torch.randn(2, 3))
+        >>> y, state = layer.step(torch.randn(2, 3), state)
+        """
+        return driver.step(self._stack(), x, state, sides)
+
+    def extra_repr(self) -> str:
+        parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
+        parts += [f"{n}={v}" for n, v in self.sizes.items() if n not in ("input_size", "hidden_size")]
+        defaults = {"num_layers": 1, "bidirectional": False, "batch_first": False, "dropout": 0, "learn_initial": False}
+        defaults |= {"engine": "auto", "checkpoint_every": None, "masks": {}}
+        parts += [f"{n}={getattr(self, n)!r}" for n, default in defaults.items() if getattr(self, n) != default]
+        return ", ".join(parts)
+
+
+def _check_count(cell: Cell, name: str, value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{cell.name}: {name} is {value!r}, expected a whole number.")
+    if value < 1:
+        raise ValueError(f"{cell.name}: {name} is {value}, expected at least 1.")
+    return value

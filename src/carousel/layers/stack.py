@@ -1,0 +1,204 @@
+"""The one driver of layers: it stacks layers and directions, whatever the parameters are called.
+
+Legend: T time, B batch, D input features, L layers x directions, w the width of what is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from carousel import engines
+from carousel.engines.params import Parameter, Rows
+from carousel.layers import checkpoint
+from carousel.layers.inputs import Lengths, read_input, read_resets, read_sides, read_states
+from carousel.layers.masks import mask
+
+if TYPE_CHECKING:
+    from carousel.graph import Cell
+
+States = tuple[Tensor, ...]
+
+
+class Stack(NamedTuple):
+    """What a layer module tells the driver. `weights` and `initial` give what belongs to a suffix such as `_l0`."""
+
+    name: str
+    cell: Cell
+    sizes: Mapping[str, int]
+    output_width: int
+    state_widths: Sequence[int]
+    num_layers: int
+    bidirectional: bool
+    batch_first: bool
+    dropout: float
+    training: bool
+    engine: str
+    weights: Callable[[str], Mapping[str, Parameter]]
+    initial: Callable[[str], Sequence[Tensor]]
+    masks: Mapping[str, float] = {}
+    checkpoint_every: int | None = None
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def layer_sizes(self, layer: int) -> Mapping[str, int]:
+        """The cell's sizes in a layer: above the first, the input is the output of the layer below."""
+        if layer == 0:
+            return self.sizes
+        return {**self.sizes, "input_size": self.directions * self.output_width}
+
+
+def suffixes(num_layers: int, bidirectional: bool) -> list[str]:
+    """PyTorch's endings of parameter names, in its order.
+
+    >>> suffixes(2, True)
+    ['_l0', '_l0_reverse', '_l1', '_l1_reverse']
+    """
+    ends = ["", "_reverse"] if bidirectional else [""]
+    return [f"_l{layer}{end}" for layer in range(num_layers) for end in ends]
+
+
+def forward(
+    stack: Stack,
+    x: Tensor | PackedSequence,
+    hx: Sequence[Tensor] | None,
+    lengths: Lengths | None,
+    resets: Tensor | None,
+    record: Sequence[str],
+    sides: Mapping[str, Tensor],
+) -> tuple[Tensor | PackedSequence, States, dict[str, Tensor]]:
+    """Runs all layers and directions: y, for each state (L, B, w), and what was recorded, each (L, T, B, w)."""
+    ends = suffixes(stack.num_layers, stack.bidirectional)
+    weights = [stack.weights(end) for end in ends]
+    first = next(iter(weights[0].values()))
+    weight = first.tensor if isinstance(first, Rows) else first
+    cell, sizes = stack.cell, stack.sizes
+    check_record(stack.name, cell, record)
+    form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths)
+    states = read_states(form, hx, cell.states, stack.state_widths, len(ends), x)
+    cuts = read_resets(form, resets, x)
+    widths = {name: cell.side_width(name, **sizes) for name in cell.sides}
+    given = read_sides(form, cell.sides, widths, sides, x)
+
+    device = x.device.type
+    mixed = torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if mixed else nullcontext():
+        # Recurrences do not bear half precision well: what autocast made of the input goes back.
+        y, final, seen = run(stack, weights, ends, x.to(weight.dtype), states, lengths, cuts, record, given)
+    if not form.batched:
+        final = tuple(s.squeeze(1) for s in final)
+    seen = {name: form.restore_seen(value) for name, value in seen.items()}
+    if form.packed is not None:
+        assert lengths is not None
+        return form.pack(y, lengths), final, seen
+    return form.restore(y), final, seen
+
+
+def run(
+    stack: Stack,
+    weights: Sequence[Mapping[str, Parameter]],
+    ends: Sequence[str],
+    x: Tensor,
+    hx: States | None,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    record: Sequence[str],
+    sides: Mapping[str, Tensor],
+) -> tuple[Tensor, States, dict[str, Tensor]]:
+    """`forward` in the layout of the engines, with everything checked."""
+    engine = engines.choose(stack.engine, stack.cell, x, resets=resets, record=record)
+    starts = None if hx is None else list(zip(*(h.unbind(0) for h in hx), strict=True))
+    finals, recorded = [], []
+    for layer in range(stack.num_layers):
+        sizes, outputs = stack.layer_sizes(layer), []
+        for direction in range(stack.directions):
+            k = layer * stack.directions + direction
+            initial = stack.initial(ends[k])
+            start = [s.expand(x.shape[1], -1) for s in initial] if starts is None else starts[k]
+            y, final, seen = checkpoint.scan(
+                stack.checkpoint_every,
+                engine,
+                stack.cell,
+                sizes,
+                x,
+                start,
+                weights[k],
+                sides={**_masks(stack, sizes, x, sides), **sides},
+                lengths=lengths,
+                resets=resets,
+                initial=initial,
+                reverse=direction == 1,
+                record=record,
+            )
+            outputs.append(y)
+            finals.append(final)
+            recorded.append(seen)
+        x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        if stack.dropout and stack.training and layer < stack.num_layers - 1:
+            x = F.dropout(x, stack.dropout)
+    state = tuple(_stacked(rows) for rows in zip(*finals, strict=True))
+    return x, state, {name: _stacked([seen[name] for seen in recorded]) for name in record}
+
+
+def _stacked(rows: Sequence[Tensor]) -> Tensor:
+    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(list(rows))
+
+
+def _masks(stack: Stack, sizes: Mapping[str, int], x: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The masks that were not passed in, drawn anew for each layer and direction."""
+    drawn = {}
+    for name, side in stack.cell.sides.items():
+        if name not in given:
+            assert side.keep is not None
+            width = stack.cell.side_width(name, **sizes)
+            drawn[name] = mask(side, stack.masks.get(name, side.keep), width, x, stack.training)
+    return drawn
+
+
+def check_every(name: str, every: int | None) -> int | None:
+    """`checkpoint_every` as it is; ValueError unless it is None or a positive whole number."""
+    if every is not None and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
+        raise ValueError(f"{name}: checkpoint_every is {every!r}, expected a positive whole number of steps, or None.")
+    return every
+
+
+def check_record(name: str, cell: Cell, record: Sequence[str]) -> None:
+    """ValueError unless every recorded name is a quantity of the cell."""
+    if isinstance(record, str):
+        raise TypeError(f"{name}: record is the string {record!r}, expected names in a tuple: ({record!r},).")
+    for wanted in record:
+        if wanted not in cell.step.names:
+            known = ", ".join(cell.step.names)
+            raise ValueError(f"{name}: record has {wanted!r}, which {cell.name} does not name. Its quantities: {known}.")
+
+
+def step(
+    stack: Stack, x: Tensor, state: Sequence[Tensor] | None, sides: Mapping[str, Tensor]
+) -> tuple[Tensor, States]:
+    """One step of all layers: x (B, D) or (D,) and the states (L, B, w) or (L, w) give y (B, w) and the new states."""
+    name, cell = stack.name, stack.cell
+    if stack.bidirectional:
+        raise ValueError(f"{name}: step() needs the past only, but this layer is bidirectional and reads the future too.")
+    if x.dim() not in (1, 2):
+        D = stack.sizes["input_size"]
+        raise ValueError(f"{name}: x has shape {tuple(x.shape)}, expected (B, D) or (D,) with D = {D}: one step.")
+    if cell.time is not None:
+        raise ValueError(f"{name}: {cell.name} reads the step index, which step() does not know.")
+    for mask_name, side in cell.sides.items():
+        if side.keep is not None and side.kind == "sequence" and stack.training and mask_name not in sides:
+            raise ValueError(
+                f"{name}: the mask {mask_name} holds for a whole sequence, but step() would draw it at every step. "
+                f"Pass {mask_name}=, or call eval()."
+            )
+    once = {n: v.unsqueeze(0) if n in cell.sides and cell.sides[n].kind == "step" else v for n, v in sides.items()}
+    y, new, _ = forward(stack._replace(batch_first=False), x.unsqueeze(0), state, None, None, (), once)
+    assert isinstance(y, Tensor)
+    return y.squeeze(0), new

@@ -1,0 +1,47 @@
+"""The last reference: the cell's own function on plain tensors, row by row, reading nothing past a row's end."""
+
+import torch
+
+import carousel as ca
+from carousel.engines.params import as_tensor
+
+
+def naive_scan(
+    cell, sizes, x, hx, params, *, sides, lengths, resets, initial, reverse=False, record=()
+):
+    """`carousel.engines.scan` in the most obvious way; records states only. It shares neither tracing nor passes."""
+    T, B = x.shape[:2]
+    p = ca.plain({name: as_tensor(value) for name, value in params.items()})
+    rows = [_row(cell, p, x, hx, sides, T if lengths is None else int(lengths[b]), resets, initial, reverse, b) for b in range(B)]
+
+    def padded(steps, width):
+        empty = x.new_zeros(1, width)
+        return torch.cat([steps.get(t, empty) for t in range(T)]) if T else x.new_zeros(0, width)
+
+    y = torch.stack([padded(row[0], cell.output_width(**sizes)) for row in rows], 1)
+    final = tuple(torch.cat(state) for state in zip(*(row[1] for row in rows), strict=True))
+    widths = cell.state_widths(**sizes)
+    seen = {}
+    for name in record:
+        k = cell.states.index(name)
+        seen[name] = torch.stack([padded({t: s[k] for t, s in row[2].items()}, widths[k]) for row in rows], 1)
+    return y, final, seen
+
+
+def _row(cell, p, x, hx, sides, length, resets, initial, reverse, b):
+    """One row: its outputs and states by time, each (1, w), and its final state."""
+    ours = slice(b, b + 1)
+    state = tuple(h[ours] for h in hx)
+    fresh = tuple(s[ours] if s.dim() == 2 else s[None] for s in initial)
+    ys, states = {}, {}
+    steps = range(length)
+    for t in reversed(steps) if reverse else steps:
+        cut = t + 1 if reverse else t
+        if resets is not None and cut < length and resets[cut, b]:
+            state = fresh
+        given = {n: v[t, ours] if cell.sides[n].kind == "step" else v[ours] for n, v in sides.items()}
+        out = cell(x[t, ours], *state, p, **given)
+        out = out if isinstance(out, tuple) else (out,)
+        state = tuple(s.expand_as(h) for s, h in zip(out[len(out) - len(state) :], state, strict=True))
+        ys[t], states[t] = out[0], state
+    return ys, state, states
