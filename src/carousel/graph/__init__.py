@@ -29,7 +29,7 @@ from carousel.graph.functions import (
     tanh,
     where,
 )
-from carousel.graph.plain import plain
+from carousel.graph.tensors import plain
 from carousel.graph.step import Node, Parameter, Step
 from carousel.graph.widths import Width
 

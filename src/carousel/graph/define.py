@@ -67,11 +67,11 @@ def _leaves(cell: Cell, trace: Trace) -> tuple[list[Value], dict[str, Value]]:
         widths[cell.states[0]] = "hidden_size"
     widths |= declared
 
-    def leaf(op: str, name: str, width: int | str | None, **attr: Any) -> Value:
+    def leaf(op: str, called: str, width: int | str | None, **attr: Any) -> Value:
         dimension = Dimension(None if width is None else Width.of(width))
         value = Value(trace, trace.add(op, (), dimension, trace.place, **attr))
-        trace.names[name] = value
-        value.called(name)
+        trace.names[called] = value
+        value.called(called)
         return value
 
     arguments = [leaf("input", cell.input, widths[cell.input])]
@@ -145,7 +145,7 @@ def _check_use(cell: Cell, trace: Trace, outputs: list[int]) -> None:
 
 def _check_dead(trace: Trace, outputs: list[int]) -> None:
     """A value that reaches no output is a mistake; the ones that a cell called inside leaves unused are not."""
-    live = trace.reaching(outputs)
+    live = trace.reaching([*outputs, *trace.measured])
     used = {arg for draft in trace.drafts for arg in draft.args}
     for index, draft in enumerate(trace.drafts):
         if index in live or index in used or draft.inlined or draft.op in ("number", *CHANGING):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from carousel.graph import plain, values
+from carousel.graph import tensors, values
 from carousel.graph.values import Expression, Traced, Value
 from carousel.graph.widths import ONE, Dimension, Width
 
@@ -17,7 +17,7 @@ from carousel.graph.widths import ONE, Dimension, Width
 def _elementwise(op: str, *args: Any, **attr: Any) -> Any:
     if any(isinstance(arg, Traced) for arg in args):
         return values.elementwise(op, *args, **attr)
-    return plain.elementwise(op, *args, **attr)
+    return tensors.elementwise(op, *args, **attr)
 
 
 def sigmoid(a: Any) -> Any:
@@ -163,7 +163,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     >>> where(v < 0, 10.0 * v, v)
     tensor([-10.,   2.])
     """
-    if not any(isinstance(arg, (Traced, Tensor, plain.PlainParameter)) for arg in (a, b)) and isinstance(condition, Tensor):
+    if not any(isinstance(arg, (Traced, Tensor, tensors.PlainParameter)) for arg in (a, b)) and isinstance(condition, Tensor):
         a, b = torch.tensor(float(a)), torch.tensor(float(b))
     return _elementwise("where", condition, a, b)
 
@@ -177,7 +177,7 @@ def stop_gradient(a: Any) -> Any:
     """
     if isinstance(a, Traced):
         return values.elementwise("stop", a)
-    return plain.PlainParameter(a.value.detach()) if isinstance(a, plain.PlainParameter) else a.detach()
+    return tensors.PlainParameter(a.value.detach()) if isinstance(a, tensors.PlainParameter) else a.detach()
 
 
 # -- whole rows
@@ -185,7 +185,7 @@ def stop_gradient(a: Any) -> Any:
 
 def _row(a: Any) -> Value | Tensor:
     """A row from a row or a parameter used as a vector."""
-    return a.vector(a.trace.here()) if isinstance(a, Expression) else plain.tensor(a)
+    return a.vector(a.trace.here()) if isinstance(a, Expression) else tensors.tensor(a)
 
 
 def _node(op: str, a: Value, width: Dimension, **attr: Any) -> Value:
@@ -257,6 +257,8 @@ def expand(a: Any, like: Any) -> Any:
         return a.repeat_interleave(like.shape[-1] // a.shape[-1], -1)
     if not isinstance(like, Value):
         a.fail("like= must be a row", found=values.describe(like), expected="ca.expand(i, like=c)")
+    assert like.index is not None
+    a.trace.measured.append(like.index)
     a.trace.expanded.append((a.width, like.width, a.trace.here()))
     return _node("expand", a, like.width)
 
@@ -273,10 +275,10 @@ def concat(*rows: Any) -> Any:
         parts = [values.lift(trace, row, place) for row in rows]
         total = Dimension(parts=[part.width for part in parts])
         return Value(trace, trace.add("concat", [part.index for part in parts], total, place))  # type: ignore[misc]
-    like = next(plain.tensor(row) for row in rows if not isinstance(row, numbers.Real))
-    tensors = [like.new_full((1,), row) if isinstance(row, numbers.Real) else plain.tensor(row) for row in rows]
-    outer = torch.broadcast_shapes(*(part.shape[:-1] for part in tensors))
-    return torch.cat([part.expand(*outer, part.shape[-1]) for part in tensors], -1)
+    like = next(tensors.tensor(row) for row in rows if not isinstance(row, numbers.Real))
+    plain = [like.new_full((1,), row) if isinstance(row, numbers.Real) else tensors.tensor(row) for row in rows]
+    outer = torch.broadcast_shapes(*(part.shape[:-1] for part in plain))
+    return torch.cat([part.expand(*outer, part.shape[-1]) for part in plain], -1)
 
 
 def slice(a: Any, start: Any, stop: Any = None) -> Any:
@@ -322,7 +324,8 @@ def _edge(a: Value, given: Any) -> Dimension:
         return Dimension(Width((), given))
     if isinstance(given, Traced):
         edge = _row(given)
-        assert isinstance(edge, Value)
+        assert isinstance(edge, Value) and edge.index is not None
+        a.trace.measured.append(edge.index)
         return edge.width
     a.fail(
         "an edge of a slice must be a number of columns from the left, or a row whose width is meant",

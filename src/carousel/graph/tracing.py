@@ -58,6 +58,7 @@ class Trace:
         self.names: dict[str, values.Traced] = {}
         self.unifier = Unifier()
         self.expanded: list[tuple[Dimension, Dimension, Place]] = []
+        self.measured: list[int] = []  # rows of which only the width was used
         self.inner_widths: list[tuple[values.Value, Width]] = []
         self.inherited: dict[str, dict[str, Any]] = {"init": {}, "fixed": {}, "initial": {}}
         self._calls = [Call(code, "")]
@@ -149,15 +150,14 @@ class Trace:
 
     def close_widths(self, default: Width) -> None:
         """Settle every width; what the equations leave open is `default`."""
-        dimensions = [self.drafts[k].width for k in range(len(self.drafts))]
+        dimensions = [draft.width for draft in sorted(self.drafts, key=lambda draft: draft.op != "state")]
         dimensions += [expression.dimensions for expression in self.parameters.values()]
         flat = [d for given in dimensions for d in (given if isinstance(given, tuple) else (given,))]
         self._solve()
         for dimension in flat:
-            self.unifier.pin(dimension, default)
-            for part in dimension.root().parts:
-                self.unifier.pin(part, default)
-        self._solve()
+            if dimension.known is None:
+                self.unifier.pin(dimension, default)
+                self._solve()
 
     def _solve(self) -> None:
         failed = self.unifier.solve()

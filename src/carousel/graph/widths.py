@@ -108,6 +108,22 @@ class Dimension:
                 here._value = sum((part for part in parts if part is not None), Width()) - less
         return here._value
 
+    def gather(self, sign: int, open_counts: dict[Dimension, int]) -> Width:
+        """The known part of the sum, times `sign`; the open parts are counted in `open_counts`."""
+        here = self.root()
+        if here.known is not None:
+            return here.known if sign == 1 else Width() - here.known
+        if not here.parts:
+            open_counts[here] = open_counts.get(here, 0) + sign
+            return Width()
+        total = sum((part.gather(sign, open_counts) for part in here.parts), Width())
+        return total + here.minus.gather(-sign, open_counts) if here.minus is not None else total
+
+    def contains(self, other: Dimension) -> bool:
+        """Whether this is a sum of which `other`, a root, is a part."""
+        parts = [*self.parts, *([self.minus] if self.minus is not None else [])]
+        return any(part.root() is other or part.root().contains(other) for part in parts)
+
     @property
     def one(self) -> bool:
         """Literally one wide: such rows broadcast, and no others."""
@@ -133,7 +149,7 @@ class Unifier:
         if a.known is not None and b.known is not None:
             if a.known != b.known:
                 raise WidthMismatch
-        elif a.parts and b.known is not None or b.parts and a.known is not None or a.parts and b.parts:
+        elif (a.parts and (b.known or b.parts)) or (b.parts and a.known) or a.contains(b) or b.contains(a):
             self._pending.append((left, right, place))
         elif a.known is not None or a.parts:
             b._equal = a
@@ -154,26 +170,28 @@ class Unifier:
                         return left, right, place
                     progress = True
                 else:
-                    progress |= self._settle(left, right) or self._settle(right, left)
+                    progress |= self._settle(left, right)
         return None
 
     @staticmethod
-    def _settle(total: Dimension, goal: Dimension) -> bool:
-        """`total` is a sum with one open part: the part is what the goal leaves for it."""
-        total = total.root()
-        open_parts = [part.root() for part in total.parts if part.known is None]
-        less = total.minus.known if total.minus is not None else Width()
-        if goal.known is None or len(open_parts) != 1 or open_parts[0].parts or less is None:
+    def _settle(left: Dimension, right: Dimension) -> bool:
+        """If one open dimension is all that stands between two sums, it is what they leave for it."""
+        open_counts: dict[Dimension, int] = {}
+        rest = left.gather(1, open_counts) + right.gather(-1, open_counts)
+        unknown = [(dimension, count) for dimension, count in open_counts.items() if count]
+        if len(unknown) != 1 or abs(unknown[0][1]) != 1:
             return False
-        rest = sum((part.known for part in total.parts if part.known is not None), Width())
-        open_parts[0]._value = goal.known - rest + less
+        dimension, count = unknown[0]
+        dimension._value = Width() - rest if count == 1 else rest
         return True
 
     def pin(self, dimension: Dimension, width: Width) -> None:
-        """Give an open dimension its width."""
+        """Give an open dimension its width, or the open parts of a sum theirs."""
         root = dimension.root()
         if root.known is None and not root.parts:
             root._value = width
+        for part in (*root.parts, *([root.minus] if root.minus is not None else [])):
+            self.pin(part, width)
 
     def history(self, dimension: Dimension) -> list[Place]:
         """The places through which a dimension got its width, from the first to the last."""

@@ -1,0 +1,497 @@
+"""Cells to test with: published ones and made-up ones that together use everything the equations can say."""
+
+import math
+
+import torch
+
+from carousel.graph import (
+    Cell,
+    abs,
+    cell,
+    clip,
+    concat,
+    cos,
+    exp,
+    expand,
+    floor,
+    layer_norm,
+    log,
+    mask,
+    maximum,
+    mean,
+    minimum,
+    normalize,
+    per_step,
+    plain,
+    relu,
+    sigmoid,
+    sin,
+    slice,
+    softmax,
+    softplus,
+    split,
+    sqrt,
+    static,
+    step_index,
+    stop_gradient,
+    sum,
+    tanh,
+    where,
+)
+from carousel.cells import elman, gru, lstm, peephole_lstm, projected_lstm
+
+
+def identity(a):
+    return a
+
+
+def total(parts):
+    first, *rest = parts
+    for part in rest:
+        first = first + part
+    return first
+
+
+# -- published cells, or close to them
+
+
+@cell
+def peephole_truncated(x, h, c, p, *, out=tanh, truncate=True):
+    """No gradient through peepholes."""
+    seen = stop_gradient(c) if truncate else c
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.V_f * seen + p.b_f)
+    i = sigmoid(p.W_i @ x + p.U_i @ h + p.V_i * seen + p.b_i)
+    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    c = f * c + i * g
+    seen = stop_gradient(c) if truncate else c
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.V_o * seen + p.b_o)
+    h = o * out(c)
+    return h, c
+
+
+@cell
+def peephole_only(x, h, c, p):
+    """Gates see the cell's state in place of the output, which nothing reads back."""
+    f = sigmoid(p.W_f @ x + p.U_f @ c + p.b_f)
+    i = sigmoid(p.W_i @ x + p.U_i @ c + p.b_i)
+    o = sigmoid(p.W_o @ x + p.U_o @ c + p.b_o)
+    c = f * c + i * tanh(p.W_c @ x + p.b_c)
+    h = o * tanh(c)
+    return h, c
+
+
+@cell
+def coupled_gates(x, h, c, p):
+    """One gate forgets and lets in."""
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
+    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
+    c = f * c + (1 - f) * g
+    h = o * tanh(c)
+    return h, c
+
+
+@cell
+def gru_before(x, h, p):
+    """GRU with the reset before the product: two products follow each other in a step."""
+    r = sigmoid(p.W_r @ x + p.U_r @ h + p.b_r)
+    z = sigmoid(p.W_z @ x + p.U_z @ h + p.b_z)
+    n = tanh(p.W_n @ x + p.U_n @ (r * h) + p.b_n)
+    h = z * h + (1 - z) * n
+    return h
+
+
+@cell
+def full_gate_recurrence(x, h, c, i, f, o, p):
+    """Gates are states and see the gates of the step before."""
+    i0, f0, o0 = i, f, o
+    i = sigmoid(p.W_i @ x + p.U_i @ h + p.R_ii @ i0 + p.R_if @ f0 + p.R_io @ o0 + p.V_i * c + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.R_fi @ i0 + p.R_ff @ f0 + p.R_fo @ o0 + p.V_f * c + p.b_f)
+    z = tanh(p.W_z @ x + p.U_z @ h + p.b_z)
+    c = z * i + c * f
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.R_oi @ i0 + p.R_of @ f0 + p.R_oo @ o0 + p.V_o * c + p.b_o)
+    h = o * tanh(c)
+    return h, c, i, f, o
+
+
+@cell(widths={"i": "blocks", "o": "blocks"})
+def lstm_1997(x, h, s, i, o, p, *, truncate=True):
+    """No forget gate; gates one a block, which see gates; gradients cut as in the paper."""
+    if truncate:
+        h, i, o = stop_gradient(h), stop_gradient(i), stop_gradient(o)
+
+    def net(k):
+        weights = (getattr(p, f"{name}_{k}") for name in ("W", "U", "I", "O"))
+        return total(w @ v for w, v in zip(weights, (x, h, i, o), strict=True))
+
+    gate_i = sigmoid(net("i") + p.b_i)
+    gate_o = sigmoid(net("o") + p.b_o)
+    g = 4 * sigmoid(net("c")) - 2
+    s = s + expand(gate_i, s) * g
+    h = expand(gate_o, s) * (2 * sigmoid(s) - 1)
+    return h, s, gate_i, gate_o
+
+
+lstm_1997_full = lstm_1997.with_(truncate=False)
+
+
+@cell(widths={"c": "hidden_size", "h": "proj_size"})
+def projected_peephole(x, h, c, p):
+    """Projection and peepholes."""
+    i = sigmoid(p.W_i @ x + p.U_i @ h + p.V_i * c + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.V_f * c + p.b_f)
+    c = f * c + i * tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.V_o * c + p.b_o)
+    m = o * tanh(c)
+    h = p.W_hr @ m
+    return h, c
+
+
+@cell(widths={"c": "hidden_size", "r": "proj_size", "y": "out_size"})
+def two_projections(x, r, c, p):
+    """A projection that recurs, and one that does not and is the output (Sak et al., 2014)."""
+    i = sigmoid(p.W_i @ x + p.U_i @ r + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ r + p.b_f)
+    c = f * c + i * tanh(p.W_c @ x + p.U_c @ r + p.b_c)
+    c = clip(c, -0.8, 0.8)
+    m = sigmoid(p.W_o @ x + p.U_o @ r + p.b_o) * tanh(c)
+    r = p.W_rm @ m
+    y = p.W_ym @ m
+    return y, r, c
+
+
+@cell
+def normalized_lstm(x, h, c, p):
+    """Layer normalisation of every sum (Ba et al., 2016)."""
+
+    def net(k):
+        of_x = layer_norm(getattr(p, f"W_{k}") @ x, getattr(p, f"a_{k}"))
+        of_h = layer_norm(getattr(p, f"U_{k}") @ h, getattr(p, f"g_{k}"))
+        return of_x + of_h + getattr(p, f"b_{k}")
+
+    i = sigmoid(net("i"))
+    f = sigmoid(net("f"))
+    g = tanh(net("g"))
+    o = sigmoid(net("o"))
+    c = f * c + i * g
+    h = o * tanh(layer_norm(c, p.g_c, p.b_c))
+    return h, c
+
+
+@cell
+def time_aware_lstm(x, h, c, p, *, dt):
+    """Short-term memory decays with the time since the step before (Baytas et al., 2017)."""
+    short = tanh(p.W_d @ c + p.b_d)
+    adjusted = c - short + short * (1.0 / log(math.e + dt))
+    i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
+    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    c = f * adjusted + i * g
+    h = o * tanh(c)
+    return h, c
+
+
+@cell
+def entity_aware_lstm(x, h, c, p, *, s=static("static_size")):
+    """The input gate depends on static attributes only (Kratzert et al., 2019)."""
+    i = sigmoid(p.W_i @ s + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
+    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
+    c = f * c + i * g
+    h = o * tanh(c)
+    return h, c
+
+
+@cell(initial={"m": -1e30})
+def slstm(x, h, c, n, m, p, *, heads=2):
+    """Exponential gates with a normaliser and a stabiliser, block-diagonal recurrence (Beck et al., 2024)."""
+
+    def net(k):
+        return getattr(p, f"W_{k}") @ x + getattr(p, f"R_{k}").blocks(heads) @ h + getattr(p, f"b_{k}")
+
+    z, o = tanh(net("z")), sigmoid(net("o"))
+    net_i, net_f = net("i"), net("f")
+    log_f = m - softplus(-net_f)
+    m = stop_gradient(maximum(log_f, net_i))
+    i = exp(net_i - m)
+    f = exp(log_f - m)
+    c = f * c + i * z
+    n = f * n + i
+    h = o * c / n
+    return h, c, n, m
+
+
+@cell
+def decaying_context(x, c, p):
+    """Each unit with a decay of its own (Mozer, 1989)."""
+    return p.d * c + tanh(p.W @ x + p.b)
+
+
+@cell
+def zoneout_lstm(x, h, c, p, *, z_h=mask("hidden_size", scaled=False), z_c=mask("hidden_size", scaled=False)):
+    """Units keep their old value at random (Krueger et al., 2017)."""
+    i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
+    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
+    c_new = f * c + i * g
+    h_new = o * tanh(c_new)
+    c = z_c * c_new + (1 - z_c) * c
+    h = z_h * h_new + (1 - z_h) * h
+    return h, c
+
+
+@cell
+def dropout_lstm(x, h, c, p, *, m_x=mask("input_size", per="sequence"), m_h=mask("hidden_size", per="sequence")):
+    """One mask a sequence (Gal & Ghahramani, 2016)."""
+    x = m_x * x
+    h = m_h * h
+    i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
+    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
+    c = f * c + i * g
+    h = o * tanh(c)
+    return h, c
+
+
+@cell
+def independent_rnn(x, h, p):
+    """Each unit sees only itself (Li et al., 2018)."""
+    return relu(p.W @ x + p.u * h + p.b)
+
+
+@cell(init={"r_on": 0.4, "s": 0.3})
+def phased_lstm(x, h, c, p, *, time, leak=0.01):
+    """A gate that opens with the clock (Neil et al., 2016)."""
+    tau = exp(p.tau)
+    phi = (time - p.s) / tau
+    phi = phi - floor(phi)
+    k = where(phi < 0.5 * p.r_on, 2 * phi / p.r_on, where(phi < p.r_on, 2 - 2 * phi / p.r_on, leak * phi))
+    i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
+    c_new = f * c + i * tanh(p.W_c @ x + p.U_c @ h + p.b_c)
+    h_new = o * tanh(c_new)
+    c = k * c_new + (1 - k) * c
+    h = k * h_new + (1 - k) * h
+    return h, c
+
+
+@cell
+def simple_recurrent_unit(x, h, c, p):
+    """Every product comes before the loop; the output is a state that nothing reads (Lei et al., 2018)."""
+    f = sigmoid(p.W_f @ x + p.v_f * c + p.b_f)
+    r = sigmoid(p.W_r @ x + p.v_r * c + p.b_r)
+    c = f * c + (1 - f) * (p.W @ x)
+    h = r * c + (1 - r) * (p.W_h @ x)
+    return h, c
+
+
+@cell
+def minimal_gru(x, h, p):
+    """The gate does not see the state (Feng et al., 2024)."""
+    z = sigmoid(p.W_z @ x + p.b_z)
+    return (1 - z) * h + z * (p.W_h @ x + p.b_h)
+
+
+@cell(widths={"a": "rank", "b": "rank"}, shapes={"zeta": (), "nu": ()})
+def low_rank_gates(x, h, p):
+    """Shared matrices of low rank, and two scalars that are learned (FastGRNN; Kusupati et al., 2018)."""
+    a = p.W1 @ x
+    b = p.U1 @ h
+    n = p.W2 @ a + p.U2 @ b
+    z = sigmoid(n + p.b_z)
+    g = tanh(n + p.b_h)
+    return (sigmoid(p.zeta) * (1 - z) + sigmoid(p.nu)) * g + z * h
+
+
+@cell
+def highway_rnn(x, s, p, *, depth=3):
+    """Several layers within one step (Zilly et al., 2017)."""
+    for k in range(depth):
+        a = getattr(p, f"R_h{k}") @ s + getattr(p, f"b_h{k}")
+        b = getattr(p, f"R_t{k}") @ s + getattr(p, f"b_t{k}")
+        if k == 0:
+            a = a + p.W_h @ x
+            b = b + p.W_t @ x
+        t = sigmoid(b)
+        s = tanh(a) * t + s * (1 - t)
+    return s
+
+
+# -- made up
+
+
+@cell
+def antisymmetric(x, h, p, *, eps=0.3, gamma=0.1):
+    """An expression of matrices (Chang et al., 2019)."""
+    A = p.W - p.W.T - gamma * p.D
+    z = sigmoid(A @ h + p.V_z @ x + p.b_z)
+    h = h + eps * z * tanh(A @ h + p.V_h @ x + p.b_h)
+    return h
+
+
+@cell
+def shared_transpose(x, h, p):
+    """One matrix both ways, squashed, with blocks."""
+    up = tanh(sigmoid(p.W) @ x + p.b)
+    down = tanh(sigmoid(p.W).T @ (up + h))
+    return relu(p.R.blocks(2) @ up - (2 * p.R.blocks(2)) @ h) + p.V @ down
+
+
+@cell(widths={"read": "slot_size", "keys": "slots"})
+def soft_lookup(x, h, p):
+    """softmax over slots, and its weighted read."""
+    keys = softmax(p.K @ h + p.Q @ x)
+    read = p.M @ keys
+    return tanh(p.W @ concat(x, h, read) + p.b)
+
+
+@cell
+def fused_gates(x, h, c, p):
+    """One matrix for all gates, split."""
+    i, f, g, o = split(p.W @ x + p.U @ h + p.b, h, h, h, h)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    h = sigmoid(o) * tanh(c)
+    return h, c
+
+
+@cell(widths={"n": 1})
+def counting(x, h, n, p, *, t=step_index()):
+    """Rows one wide: a state, means, sums, the index of the step."""
+    n = 0.5 * n + mean(h) + sum(x * x) / 7
+    wave = sin(p.omega * t + p.phi) + cos(0.1 * t)
+    spread = sqrt(mean((h - mean(h)) ** 2) + 0.1)
+    h = tanh(p.W @ x + p.U @ h + p.v * n) * wave / spread
+    return h, n
+
+
+@cell
+def kinks(x, h, c, p, *, e=per_step("event_size"), s=static("static_size")):
+    """Everything that has a kink, and comparisons."""
+    a = p.W @ x + p.U @ h + p.E @ e + p.S @ s
+    b = minimum(maximum(a, c), 0.5 * p.b)
+    inside = where(a >= b, abs(a), -0.3 * b)
+    either = where((a > 0.7) * (c <= 0.1), 0.2 * a, clip(a, -0.6, 0.9))
+    c = 0.5 * c + 0.1 * inside + floor(3 * b) * 0.01 * a
+    h = relu(either) - 0.5 * softplus(c) + where(h != c, 0.1 * h, h)
+    return h, c
+
+
+@cell(fixed={"b": 0.0}, init={"W_*": torch.nn.init.orthogonal_, "gain": [1.0, 0.5]}, initial={"h": 0.25})
+def observer(x, h, c, p):
+    """An output that does not recur, a fixed bias, an initial state that is not zero."""
+    c = tanh(p.W_c @ x + p.U_c @ h + p.b) + 0.3 * c
+    h = normalize(c + p.U_h @ h) * p.gain
+    y = log(1 + exp(p.W_y @ h)) - x
+    return y, h, c
+
+
+@cell(widths={"head": 2, "tail": "hidden_size"})
+def sliced(x, h, c, p):
+    """Parts of rows, by number and by the width of another row."""
+    joined = concat(p.W_2 @ x, h, c)
+    head = slice(joined, 0, 2)
+    tail = slice(joined, head, concat(head, h))
+    rest = slice(joined, concat(head, h))
+    c = tanh(p.A @ head + p.U @ tail + rest)
+    h = sigmoid(p.V @ joined) * c
+    return h, c
+
+
+@cell
+def zoneout_gru(x, h, p, *, z=mask("hidden_size", keep=0.8, scaled=False)):
+    """A cell called inside a cell."""
+    new = gru(x, h, p)
+    return z * new + (1 - z) * h
+
+
+@cell
+def residual_slstm(x, h, c, n, m, p):
+    """A cell called inside a cell, with options and its own initial states."""
+    y, c, n, m = slstm(x, h, c, n, m, p, heads=2)
+    h = y + 0.1 * h
+    return h, c, n, m
+
+
+@cell
+def autonomous(x, h, c, p):
+    """A state that is read but hardly changes, another that only the output reads."""
+    c = c * sigmoid(p.d)
+    h = tanh(p.W @ x + p.U @ c + 0.1 * h * p.g)
+    return h, c
+
+
+PUBLISHED = [elman, elman.with_(f=relu), lstm, peephole_lstm, gru, projected_lstm]
+ALL = list(dict.fromkeys([*PUBLISHED, *(v for v in list(globals().values()) if isinstance(v, Cell))]))
+ALL.append(peephole_truncated.with_(truncate=False, out=identity))
+IDS = [f"{c.name}{k}" if any(c.name == d.name and c is not d for d in ALL) else c.name for k, c in enumerate(ALL)]
+
+DEFAULT_SIZES = {
+    **{"input_size": 5, "hidden_size": 8, "proj_size": 4, "out_size": 3, "static_size": 7, "blocks": 4, "rank": 3},
+    **{"slots": 6, "slot_size": 2, "event_size": 3},
+}
+
+
+def sizes_of(c, **changes):
+    """Concrete sizes for a cell; `observer` needs its output as wide as its input, which unification says."""
+    return {name: changes.get(name, DEFAULT_SIZES[name]) for name in c.sizes}
+
+
+def parameters_of(c, sizes, dtype=torch.float64, scale=0.5, generator=None):
+    """Random parameters of a cell, with numbers of init= and fixed= respected."""
+    found = {}
+    for name, shape in c.shapes(**sizes).items():
+        start = {**c.init, **c.fixed}.get(name)
+        if isinstance(start, float):
+            found[name] = torch.full(shape, start, dtype=dtype) + 0.1 * torch.rand(shape, dtype=dtype, generator=generator)
+        else:
+            found[name] = scale * torch.randn(shape, dtype=dtype, generator=generator)
+    return found
+
+
+def states_of(c, sizes, B, dtype=torch.float64, generator=None):
+    """Random states (B, w); positive where the cell divides by one."""
+    found = []
+    for name, width in zip(c.states, c.state_widths(**sizes), strict=True):
+        state = 0.5 * torch.randn(B, width, dtype=dtype, generator=generator)
+        if name == "n":
+            state = state.abs() + 0.5
+        found.append(torch.full_like(state, c.initial[name]) if c.initial[name] else state)
+    return tuple(found)
+
+
+def sides_of(c, sizes, T, B, dtype=torch.float64, generator=None):
+    """Random side inputs: (T, B, w) at each step, (B, w) once a sequence; masks drawn as a layer would."""
+    found = {}
+    for name, side in c.sides.items():
+        width = c.side_width(name, **sizes)
+        shape = (T, B, width) if side.kind == "step" else (B, width)
+        value = torch.rand(shape, dtype=dtype, generator=generator)
+        if side.keep is not None:
+            value = (value < side.keep).to(dtype) / (side.keep if side.scaled else 1)
+        elif name in ("dt", "time"):
+            value = 9 * value
+        found[name] = value
+    return found
+
+
+def run_plain(c, x, states, parameters, sides):
+    """The cell's own function on plain tensors, step after step: y (T, B, w), and the final states."""
+    p, ys = plain(parameters), []
+    S = len(c.states)
+    for t in range(x.shape[0]):
+        now = {name: value[t] if c.sides[name].kind == "step" else value for name, value in sides.items()}
+        if c.time is not None:
+            now[c.time] = torch.full((1, 1), float(t), dtype=x.dtype)
+        returned = c(x[t], *states, p, **now)
+        returned = returned if isinstance(returned, tuple) else (returned,)
+        ys.append(returned[0])
+        states = returned[-S:]
+    return torch.stack(ys), tuple(states)
+
+
+
