@@ -1,0 +1,58 @@
+"""From a cell to the native programs: lower, differentiate, clean, choose what to keep, emit. Results are remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from carousel.graph.cell import Cell
+from carousel.graph.derivative import StepDag, differentiate
+from carousel.graph.lowering import clean, leaf_sources, lower
+from carousel.graph.plan import Kept, choose_kept
+from carousel.graph.program import as_data, backward_program, forward_program
+
+Sizes = tuple[tuple[str, int], ...]
+Leaf = tuple[str, int]  # kind ("step", "batch", "vector" or "matrix") and the index of its node in the cell's trace
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A cell's step with its derivative, and what forward keeps for it."""
+
+    step: StepDag
+    kept: Kept
+
+
+@lru_cache(maxsize=512)
+def leaves(cell: Cell, sizes: Sizes, record: tuple[int, ...]) -> tuple[Leaf, ...]:
+    """Everything that the step reads besides its states."""
+    step, _ = lower(cell, dict(sizes), record, ())
+    found = leaf_sources(clean(step).dag)
+    return tuple((kind, source) for kind in ("step", "batch", "vector", "matrix") for source in found.get(kind, ()))
+
+
+def derive(cell: Cell, sizes: Sizes, record: tuple[int, ...], wanted: Iterable[Leaf]) -> Derived:
+    """The step with the gradients of the `wanted` leaves (and of the states)."""
+    wanted = set(wanted)
+    step, made = lower(cell, dict(sizes), record, [source for kind, source in wanted if kind == "matrix"])
+    differentiate(step, [made[source] for kind, source in wanted if kind != "matrix"])
+    step = clean(step)
+    return Derived(step, choose_kept(step))
+
+
+@lru_cache(maxsize=512)
+def programs(cell: Cell, sizes: Sizes, record: tuple[int, ...], wanted: frozenset[Leaf] | None) -> str:
+    """The forward and the backward program as JSON; `wanted` None is for inference, which keeps nothing.
+
+    `record` holds the trace nodes to return at every step beside the output.
+    """
+    if wanted is None:
+        step, _ = lower(cell, dict(sizes), record, ())
+        made = {"forward": as_data(forward_program(clean(step), Kept())), "backward": None}
+    else:
+        derived = derive(cell, sizes, record, wanted)
+        forward = forward_program(derived.step, derived.kept)
+        made = {"forward": as_data(forward), "backward": as_data(backward_program(derived.step, derived.kept))}
+    return json.dumps(made, separators=(",", ":"))
