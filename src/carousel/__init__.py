@@ -1,3 +1,108 @@
-"""Carousel: a memory cell is its equations; everything else is derived from them."""
+"""Carousel: a memory cell is its equations; everything else is derived from them.
+
+>>> import torch
+>>> import carousel as ca
+>>> @ca.cell
+... def leaky(x, h, p):
+...     return ca.sigmoid(p.a) * h + ca.tanh(p.W @ x)
+>>> layer = ca.Recurrent(leaky, input_size=3, hidden_size=4)
+>>> y, (h,) = layer(torch.randn(7, 2, 3))
+>>> y.shape
+torch.Size([7, 2, 4])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from carousel import cells
+from carousel.engines import use_engine
+from carousel.errors import CellError
+from carousel.graph import (
+    Cell,
+    abs,
+    cell,
+    clip,
+    concat,
+    cos,
+    exp,
+    expand,
+    floor,
+    layer_norm,
+    log,
+    mask,
+    maximum,
+    mean,
+    minimum,
+    normalize,
+    per_step,
+    plain,
+    relu,
+    sigmoid,
+    sin,
+    slice,
+    softmax,
+    softplus,
+    split,
+    sqrt,
+    static,
+    step_index,
+    stop_gradient,
+    sum,
+    tanh,
+    where,
+)
+from carousel.info import info
+from carousel.layers import GRU, LSTM, RNN, Recurrent, replace
+
+if TYPE_CHECKING:
+    from carousel.jobs.forecast import Forecaster
 
 __version__ = "0.1.0"
+
+__all__ = [
+    *(
+        "abs",
+        "Cell",
+        "cell",
+        "CellError",
+        "cells",
+        "clip",
+        "concat",
+        "cos",
+        "exp",
+        "expand",
+        "floor",
+        "Forecaster",
+        "GRU",
+    ),
+    *("info", "layer_norm", "log", "LSTM", "mask", "maximum", "mean", "minimum", "normalize", "per_step", "plain"),
+    *(
+        "Recurrent",
+        "relu",
+        "replace",
+        "RNN",
+        "sigmoid",
+        "sin",
+        "slice",
+        "softmax",
+        "softplus",
+        "split",
+        "sqrt",
+        "static",
+    ),
+    *("step_index", "stop_gradient", "sum", "tanh", "use_engine", "where"),
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`Forecaster` brings pandas and more, so it is imported when it is asked for."""
+    if name == "Forecaster":
+        from carousel.jobs.forecast import Forecaster
+
+        return Forecaster
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
