@@ -5,11 +5,11 @@ import pickle
 
 import pytest
 import torch
-from tolerances import assert_close
-from zoo import ALL, IDS, parameters_of, run_plain, sides_of, sizes_of, states_of
 
 from carousel.engines import eager
 from carousel.graph import Cell
+from tolerances import assert_close
+from zoo import ALL, IDS, parameters_of, run_plain, sides_of, sizes_of, states_of
 
 T, B = 4, 3
 every_cell = pytest.mark.parametrize("cell", ALL, ids=IDS)

@@ -75,7 +75,8 @@ def get(name: str) -> Cell:
     close = difflib.get_close_matches(name, names(), 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(
-        f"there is no cell {name!r}.{hint} Registered are: {', '.join(names())}. For one of your own write FILE.py:NAME."
+        f"there is no cell {name!r}.{hint} Registered are: {', '.join(names())}. "
+        f"For one of your own write FILE.py:NAME."
     )
 
 
@@ -102,5 +103,6 @@ def load(spec: str) -> Cell:
     cells = sorted(key for key, value in vars(module).items() if isinstance(value, Cell))
     known = f"The cells there are: {', '.join(cells)}." if cells else "There is no cell in it."
     if found is not None:
-        raise ValueError(f"cell {spec!r}: {name} is a {type(found).__name__}, expected a cell made by @carousel.cell. {known}")
+        kind = type(found).__name__
+        raise ValueError(f"cell {spec!r}: {name} is a {kind}, expected a cell made by @carousel.cell. {known}")
     raise ValueError(f"cell {spec!r}: {path} has no {name}. {known}")

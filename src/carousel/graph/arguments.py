@@ -106,7 +106,9 @@ def read_arguments(name: str, fn: Callable[..., Any]) -> Arguments:
     names = [a.name for a in positional]
     for argument in given:
         if argument.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD):
-            complain(name, place, f"the argument *{argument.name} is open", fix="name every state, side input and option")
+            complain(
+                name, place, f"the argument *{argument.name} is open", fix="name every state, side input and option"
+            )
     defaulted = [a.name for a in positional if a.default is not kinds.empty]
     if defaulted:
         complain(
@@ -146,5 +148,7 @@ def _keywords(
             options[argument.name] = argument.default
     for side in sides:
         if side in RESERVED_SIDES:
-            complain(name, place, f"a side input cannot be called {side}", fix="rename it: the layer uses that name itself")
+            complain(
+                name, place, f"a side input cannot be called {side}", fix="rename it: the layer uses that name itself"
+            )
     return sides, options, time

@@ -17,7 +17,7 @@ from carousel.graph.arguments import read_arguments
 from carousel.graph.define import Declarations, define, sizes_of
 from carousel.graph.step import Step
 from carousel.graph.tracing import Trace
-from carousel.graph.values import Expression, Parameters, Traced, Value
+from carousel.graph.values import Parameters, Traced, Value
 from carousel.graph.widths import Width
 
 
@@ -40,7 +40,12 @@ class Cell:
         arguments = read_arguments(fn.__name__, fn)
         self.fn, self.declared, self.derived = fn, declared, options is not None
         self.name, self.doc = fn.__name__, inspect.getdoc(fn) or ""
-        self.input, self.states, self.sides, self.time = arguments.input, arguments.states, arguments.sides, arguments.time
+        self.input, self.states, self.sides, self.time = (
+            arguments.input,
+            arguments.states,
+            arguments.sides,
+            arguments.time,
+        )
         self.options: dict[str, Any] = {**arguments.options, **(options or {})}
         self._check_declarations()
         definition = define(self)
@@ -219,7 +224,9 @@ class Cell:
             for pattern in given:
                 if not fnmatch.filter(self.step.parameters, pattern):
                     known = self.step.parameters
-                    raise CellError(f"{self.name}: {kind}= has {pattern!r}, which matches no parameter.{_hint(pattern, known)}")
+                    raise CellError(
+                        f"{self.name}: {kind}= has {pattern!r}, which matches no parameter.{_hint(pattern, known)}"
+                    )
 
     # -- as an object
 

@@ -89,7 +89,7 @@ def _returned(cell: Cell, trace: Trace, returned: Any) -> tuple[Value, list[Valu
     if len(values) not in (S, S + 1):
         trace.fail(
             trace.place,
-            f"{len(values)} values are returned for {S} states",
+            f"{len(values)} returned, for {S} state{'s' if S > 1 else ''}",
             found=", ".join(map(describe, values)),
             expected=f"the new {', '.join(cell.states)}, in this order; or an output that does not recur before them",
             fix=f"return {', '.join(cell.states)}",
@@ -109,7 +109,7 @@ def _check_order(cell: Cell, trace: Trace, name: str, value: Value) -> None:
     called = trace.drafts[value.index].names
     others = [other for other in cell.states if other != name and other in called]
     current = trace.names.get(name)
-    if others and name not in called and current is not None and current.index != value.index:
+    if others and name not in called and current is not None and current.node() != value.index:
         trace.fail(
             trace.drafts[value.index].place,
             f"state {name} is returned as {others[0]}",
@@ -158,7 +158,12 @@ def _check_dead(trace: Trace, outputs: list[int]) -> None:
             fix="return it, use it, or take it out (a name means its last assignment)",
         )
     for name, value in trace.names.items():
-        if isinstance(value, Expression) and value.index is None and value.matrix_index is None and value.op != "parameter":
+        if (
+            isinstance(value, Expression)
+            and value.index is None
+            and value.matrix_index is None
+            and value.op != "parameter"
+        ):
             trace.fail(value.place, f"{name} reaches no output", fix="use it, or take it out")
 
 
@@ -177,14 +182,14 @@ def _declared_widths(cell: Cell, trace: Trace) -> None:
     for name, width in cell.declared.widths.items():
         if name in leaves:
             continue
-        value = trace.names.get(name)
-        if not isinstance(value, Value):
+        quantity = trace.names.get(name)
+        if not isinstance(quantity, Value):
             if not cell.derived:
                 known = ", ".join(trace.names)
                 trace.fail(trace.place, f"widths= names {name}, which is no quantity", expected=f"one of {known}")
             continue
-        place = trace.drafts[value.index].place
-        trace.unify(value.width, Dimension(Width.of(width)), place, f"{name} and its declared width")
+        place = trace.drafts[quantity.index].place
+        trace.unify(quantity.width, Dimension(Width.of(width)), place, f"{name} and its declared width")
 
 
 def _check_sizes(cell: Cell, trace: Trace, step: Step) -> None:

@@ -163,7 +163,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     >>> where(v < 0, 10.0 * v, v)
     tensor([-10.,   2.])
     """
-    if not any(isinstance(arg, (Traced, Tensor, tensors.PlainParameter)) for arg in (a, b)) and isinstance(condition, Tensor):
+    if isinstance(condition, Tensor) and isinstance(a, numbers.Real) and isinstance(b, numbers.Real):
         a, b = torch.tensor(float(a)), torch.tensor(float(b))
     return _elementwise("where", condition, a, b)
 
@@ -190,7 +190,6 @@ def _row(a: Any) -> Value | Tensor:
 
 def _node(op: str, a: Value, width: Dimension, **attr: Any) -> Value:
     trace = a.trace
-    assert a.index is not None
     return Value(trace, trace.add(op, (a.index,), width, trace.here(), **attr))
 
 
@@ -257,7 +256,6 @@ def expand(a: Any, like: Any) -> Any:
         return a.repeat_interleave(like.shape[-1] // a.shape[-1], -1)
     if not isinstance(like, Value):
         a.fail("like= must be a row", found=values.describe(like), expected="ca.expand(i, like=c)")
-    assert like.index is not None
     a.trace.measured.append(like.index)
     a.trace.expanded.append((a.width, like.width, a.trace.here()))
     return _node("expand", a, like.width)
@@ -274,7 +272,7 @@ def concat(*rows: Any) -> Any:
         trace, place = traced.trace, traced.trace.here()
         parts = [values.lift(trace, row, place) for row in rows]
         total = Dimension(parts=[part.width for part in parts])
-        return Value(trace, trace.add("concat", [part.index for part in parts], total, place))  # type: ignore[misc]
+        return Value(trace, trace.add("concat", [part.index for part in parts], total, place))
     like = next(tensors.tensor(row) for row in rows if not isinstance(row, numbers.Real))
     plain = [like.new_full((1,), row) if isinstance(row, numbers.Real) else tensors.tensor(row) for row in rows]
     outer = torch.broadcast_shapes(*(part.shape[:-1] for part in plain))
@@ -301,18 +299,19 @@ def split(a: Any, *like: Any) -> tuple[Any, ...]:
     (tensor([[0., 1.]]), tensor([[2.]]))
     """
     a = _row(a)
-    if not isinstance(a, Value):
-        widths = [_column(part) for part in like]
-        if builtins.sum(widths) != a.shape[-1]:
-            raise ValueError(f"split: the parts are {widths} wide, the row is {a.shape[-1]} wide.")
-        return a.split(widths, -1)
-    widths = [_edge(a, part) for part in like]
+    if isinstance(a, Value):
+        return _split(a, [_edge(a, part) for part in like])
+    widths = [_column(part) for part in like]
+    if builtins.sum(widths) != a.shape[-1]:
+        raise ValueError(f"split: the parts are {widths} wide, the row is {a.shape[-1]} wide.")
+    return tuple(a.split(widths, -1))
+
+
+def _split(a: Value, widths: list[Dimension]) -> tuple[Value, ...]:
     a.trace.unify(a.width, Dimension(parts=widths), a.trace.here(), f"split of {values.describe(a)} into its parts")
     edges = [Dimension(parts=widths[:k]) if k else Dimension(Width()) for k in range(len(widths) + 1)]
-    return tuple(
-        _node("slice", a, width, start=start, stop=stop)
-        for width, start, stop in zip(widths, edges[:-1], edges[1:], strict=True)
-    )
+    cuts = zip(widths, edges[:-1], edges[1:], strict=True)
+    return tuple(_node("slice", a, width, start=start, stop=stop) for width, start, stop in cuts)
 
 
 def _column(given: Any) -> int:
@@ -324,7 +323,7 @@ def _edge(a: Value, given: Any) -> Dimension:
         return Dimension(Width((), given))
     if isinstance(given, Traced):
         edge = _row(given)
-        assert isinstance(edge, Value) and edge.index is not None
+        assert isinstance(edge, Value)
         a.trace.measured.append(edge.index)
         return edge.width
     a.fail(

@@ -60,9 +60,10 @@ def place_of(frame: FrameType) -> Place:
     """The place of the instruction that `frame` is executing."""
     code = frame.f_code
     if frame.f_lasti >= 0:
-        found = next(itertools.islice(code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
-        if found[0] is not None:
-            return Place(code.co_filename, *found)
+        positions = itertools.islice(code.co_positions(), frame.f_lasti // 2, None)
+        line, last_line, start, stop = next(positions, (None,) * 4)
+        if line is not None:
+            return Place(code.co_filename, line, last_line, start, stop)
     return Place(code.co_filename, frame.f_lineno)
 
 

@@ -128,8 +128,15 @@ class Trace:
             f"     and {right.known} on the right{self._through(right, place)}",
             expected="rows of one width (only what is literally one wide broadcasts)",
             fix="where a matrix product was meant write p.W @ x, not p.W * x; where both are meant to be equally "
-            f'wide, declare it: @cell(widths={{"<name>": "{left.known}"}})',
+            f"wide, declare it: @cell(widths={{{self._remedy(left, right)}}})",
         )
+
+    def _remedy(self, left: Dimension, right: Dimension) -> str:
+        widths = [str(dimension.known) for dimension in (left, right)]
+        if "input_size" not in widths:
+            return f'"<name>": "{widths[0]}"'
+        widths.remove("input_size")
+        return f'"{self.drafts[0].names[0]}": "{widths[0]}"'
 
     def _through(self, dimension: Dimension, place: Place) -> str:
         lines = [other for other in self.unifier.history(dimension) if other.line != place.line]
@@ -150,7 +157,7 @@ class Trace:
 
     def close_widths(self, default: Width) -> None:
         """Settle every width; what the equations leave open is `default`."""
-        dimensions = [draft.width for draft in sorted(self.drafts, key=lambda draft: draft.op != "state")]
+        dimensions: list[Any] = [draft.width for draft in sorted(self.drafts, key=lambda draft: draft.op != "state")]
         dimensions += [expression.dimensions for expression in self.parameters.values()]
         flat = [d for given in dimensions for d in (given if isinstance(given, tuple) else (given,))]
         self._solve()
@@ -170,11 +177,8 @@ class Trace:
         kept |= {k for k, draft in enumerate(self.drafts) if draft.op in ("input", "state", "side", "time")}
         order = {old: new for new, old in enumerate(sorted(kept))}
         nodes = [self._node(self.drafts[old], order) for old in order]
-        names = {
-            name: order[value.index]
-            for name, value in self.names.items()
-            if isinstance(value.index, int) and value.index in order
-        }
+        named = {name: value.node() for name, value in self.names.items()}
+        names = {name: order[index] for name, index in named.items() if index in order}
         parameters = {name: self._parameter(name, value) for name, value in self.parameters.items()}
         return Step(nodes, tuple(order[k] for k in outputs), order[output], names, parameters)
 

@@ -26,10 +26,13 @@ class Traced:
     """What has the arithmetic of the equations: rows, parameters, and expressions of parameters."""
 
     trace: Trace
-    index: int | None
 
     def called(self, name: str) -> None:
         """The user's function has given it this name."""
+        raise NotImplementedError
+
+    def node(self) -> int | None:
+        """The node that is its value as a row; None for a parameter that no row has met."""
         raise NotImplementedError
 
     def __add__(self, other: Any) -> Traced:
@@ -88,7 +91,7 @@ class Traced:
     def __pow__(self, power: Any) -> Traced:
         if power == 0.5 and isinstance(power, float):
             return elementwise("sqrt", self)
-        if isinstance(power, numbers.Real) and power in range(1, 9):
+        if isinstance(power, (int, float)) and power in range(1, 9):
             product = self
             for _ in range(int(power) - 1):
                 product = elementwise("mul", product, self)
@@ -179,6 +182,9 @@ class Value(Traced):
     def __init__(self, trace: Trace, index: int):
         self.trace, self.index = trace, index
 
+    def node(self) -> int:
+        return self.index
+
     @property
     def width(self) -> Dimension:
         """Its width."""
@@ -246,6 +252,9 @@ class Expression(Traced):
         for index in (self.index, self.matrix_index):
             if index is not None and name not in self.trace.drafts[index].names:
                 self.trace.drafts[index].names.append(name)
+
+    def node(self) -> int | None:
+        return self.index
 
     @property
     def T(self) -> Expression:
@@ -431,7 +440,7 @@ def row(trace: Trace, op: str, args: tuple[Any, ...], place: Place, use: Place, 
             width = value.width
         else:
             trace.unify(width, value.width, place, f"{op} of {' and '.join(map(describe, rows))}")
-    return trace.add(op, [value.index for value in rows], width or Dimension(ONE), place, **attr)  # type: ignore[misc]
+    return trace.add(op, [value.index for value in rows], width or Dimension(ONE), place, **attr)
 
 
 def elementwise(op: str, *args: Any, **attr: Any) -> Traced:
