@@ -6,13 +6,12 @@ import carousel as ca
 from carousel.engines.params import as_tensor
 
 
-def naive_scan(
-    cell, sizes, x, hx, params, *, sides, lengths, resets, initial, reverse=False, record=()
-):
+def naive_scan(cell, sizes, x, hx, params, *, sides, lengths, resets, initial, reverse=False, record=()):
     """`carousel.engines.scan` in the most obvious way; records states only. It shares neither tracing nor passes."""
     T, B = x.shape[:2]
     p = ca.plain({name: as_tensor(value) for name, value in params.items()})
-    rows = [_row(cell, p, x, hx, sides, T if lengths is None else int(lengths[b]), resets, initial, reverse, b) for b in range(B)]
+    ends = [T] * B if lengths is None else lengths.tolist()
+    rows = [_row(cell, p, x, hx, sides, ends[b], resets, initial, reverse, b) for b in range(B)]
 
     def padded(steps, width):
         empty = x.new_zeros(1, width)
@@ -40,6 +39,8 @@ def _row(cell, p, x, hx, sides, length, resets, initial, reverse, b):
         if resets is not None and cut < length and resets[cut, b]:
             state = fresh
         given = {n: v[t, ours] if cell.sides[n].kind == "step" else v[ours] for n, v in sides.items()}
+        if cell.time is not None:
+            given[cell.time] = x.new_full((1, 1), t)
         out = cell(x[t, ours], *state, p, **given)
         out = out if isinstance(out, tuple) else (out,)
         state = tuple(s.expand_as(h) for s, h in zip(out[len(out) - len(state) :], state, strict=True))

@@ -12,7 +12,6 @@ An engine is a module with three functions:
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from carousel.engines import eager, torch_operator
+from carousel.engines import eager, native, torch_operator
 from carousel.engines.params import Parameter, Rows
 
 if TYPE_CHECKING:
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rows", "check_name", "choose", "scan", "serves", "status", "use_engine"]
 
-PREFERENCE: dict[str, ModuleType] = {"torch": torch_operator, "eager": eager}
-if importlib.util.find_spec("carousel.engines.native"):  # until it is there
-    PREFERENCE = {"native": importlib.import_module("carousel.engines.native"), **PREFERENCE}
+PREFERENCE: dict[str, ModuleType] = {"native": native, "torch": torch_operator, "eager": eager}
 
 _chosen = threading.local()  # a context variable would stop torch.compile
 
@@ -70,9 +67,7 @@ def status() -> dict[str, str | None]:
     return {name: engine.status() for name, engine in PREFERENCE.items()}
 
 
-def serves(
-    name: str, cell: Cell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()
-) -> str | None:
+def serves(name: str, cell: Cell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str | None:
     """Why the engine `name` cannot run `cell` on `x`, or None if it can."""
     return PREFERENCE[name].status() or PREFERENCE[name].serves(cell, x, resets=resets, record=record)
 

@@ -57,7 +57,8 @@ def scan(
     inner = needed(step, [*step.outputs, *last], leaves)
     hoisted = _hoisted(step, inner, [*step.outputs, *last], level)
     before = evaluate(step, hoisted, leaves, sizes, x)
-    final, kept = _loop(cell, before, level, last, hx, initial, active, cuts(resets, active, reverse), reverse, sizes, x)
+    cut = cuts(resets, active, reverse)
+    final, kept = _loop(cell, before, level, last, hx, initial, active, cut, reverse, sizes, x)
     after = evaluate(step, last, {**before, **kept}, sizes, x)
 
     def finish(index: int) -> Tensor:
@@ -83,15 +84,17 @@ def cuts(resets: Tensor | None, active: Tensor | None, reverse: bool) -> Tensor 
     return torch.cat([cut[1:], torch.zeros_like(cut[:1])]) if reverse else cut
 
 
-def _leaves(cell: Cell, x: Tensor, params: Mapping, sides: Mapping, lengths: Tensor | None, active: Tensor | None) -> dict:
+def _leaves(
+    cell: Cell, x: Tensor, params: Mapping, sides: Mapping, lengths: Tensor | None, active: Tensor | None
+) -> dict:
     """Values of the graph's leaves, other than states and numbers; never what lies in the padding."""
     T = x.shape[0]
     values = {}
     for index, node in enumerate(cell.step.nodes):
         if node.op == "input":
-            values[index] = _fill(x, lengths, active)
+            values[index] = fill(x, lengths, active)
         elif node.op == "side":
-            values[index] = _fill(sides[node.attr["name"]], lengths, active)
+            values[index] = fill(sides[node.attr["name"]], lengths, active)
         elif node.op == "parameter":
             value = as_tensor(params[node.attr["name"]])
             values[index] = value if value.dim() else value.reshape(1)
@@ -100,7 +103,7 @@ def _leaves(cell: Cell, x: Tensor, params: Mapping, sides: Mapping, lengths: Ten
     return values
 
 
-def _fill(value: Tensor, lengths: Tensor | None, active: Tensor | None) -> Tensor:
+def fill(value: Tensor, lengths: Tensor | None, active: Tensor | None) -> Tensor:
     """`value` (T, B, w) or (B, w) with its padding overwritten by entries that are real.
 
     The steps past a row's end are computed and thrown away. Zeros would not do for them: where an equation has no

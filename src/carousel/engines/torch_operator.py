@@ -1,7 +1,7 @@
 """PyTorch's own LSTM and GRU operators, for the devices that no engine of ours reaches yet.
 
-They serve exactly the cells that they implement, without resets and without looking inside.
-Legend: T time, B batch, H hidden units.
+They serve exactly the cells that they implement, without resets and without a look inside.
+Legend: T time, B batch, w a width.
 """
 
 from __future__ import annotations
@@ -13,14 +13,21 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from carousel.engines.eager import within
+from carousel import cells
+from carousel.engines.eager import fill, within
 from carousel.engines.params import Parameter, Rows, as_tensor
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
 
-# Per cell: the operator, and its tensors as the cell's parameters, stacked by rows.
-OPERATORS: dict[str, tuple[Callable, tuple[tuple[str, ...], ...]]] = {}
+# Per cell the operator, and its tensors: which of the cell's parameters stand in the rows of each.
+LSTM_TENSORS = tuple(tuple(f"{letter}_{gate}" for gate in "ifco") for letter in "WUb")
+GRU_TENSORS = (("W_r", "W_z", "W_n"), ("U_r", "U_z", "U_n"), ("b_r", "b_z", "b_n"), ("0", "0", "b_hn"))
+OPERATORS: dict[Cell, tuple[Callable, tuple[tuple[str, ...], ...]]] = {
+    cells.lstm: (torch.lstm, LSTM_TENSORS),
+    cells.projected_lstm: (torch.lstm, (*LSTM_TENSORS, ("W_hr",))),
+    cells.gru: (torch.gru, GRU_TENSORS),
+}
 
 
 def status() -> str | None:
@@ -30,7 +37,7 @@ def status() -> str | None:
 
 def serves(cell: Cell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str | None:
     """Why the operators cannot run the cell on `x`, or None."""
-    if cell.name not in OPERATORS or not cell.fn.__module__.startswith("carousel.cells."):
+    if cell not in OPERATORS:
         return f"PyTorch has no operator for the cell {cell.name}"
     if resets is not None:
         return "PyTorch's operators know no resets"
@@ -54,3 +61,58 @@ def scan(
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs one direction of one layer over a whole sequence (see `carousel.engines.scan`)."""
+    T, B = x.shape[:2]
+    if T == 0 or B == 0:
+        return x.new_zeros(T, B, hx[0].shape[-1]), tuple(hx), {}
+    operator, weights = OPERATORS[cell][0], _weights(cell, params)
+    state = [h.unsqueeze(0).contiguous() for h in hx]
+    start = state[0] if len(state) == 1 else state
+    if lengths is None:
+        y, *final = operator(_reversed(x, reverse), start, weights, True, 1, 0.0, False, False, False)
+        return _reversed(y, reverse), tuple(h.squeeze(0) for h in final), {}
+    if reverse:
+        x = _reversed_rows(x, lengths)
+    # A packed sequence must have a step in every row: empty ones get one, which is thrown away.
+    active = within(lengths, T, x.device)
+    packed = pack_padded_sequence(fill(x, lengths, active), lengths.clamp(min=1), enforce_sorted=False)
+    order, back = packed.sorted_indices, packed.unsorted_indices
+    start = state[0][:, order] if len(state) == 1 else [h[:, order] for h in state]
+    data, *final = operator(packed.data, packed.batch_sizes, start, weights, True, 1, 0.0, False, False)
+    y, _ = pad_packed_sequence(packed._replace(data=data), total_length=T)
+    y = torch.where(active, y, 0)
+    ends = (torch.where(active[0], s[0, back], h) for s, h in zip(final, hx, strict=True))
+    return _reversed_rows(y, lengths) if reverse else y, tuple(ends), {}
+
+
+def _weights(cell: Cell, params: Mapping[str, Parameter]) -> list[Tensor]:
+    """The operator's tensors: the cell's parameters stacked, and a second bias, zero where the cell has one."""
+    like = as_tensor(params["b_r" if cell is cells.gru else "b_i"])
+    given = {"0": torch.zeros_like(like), **params}
+    tensors = [_stacked([given[name] for name in names]) for names in OPERATORS[cell][1]]
+    return tensors if cell is cells.gru else [*tensors[:3], torch.zeros_like(tensors[2]), *tensors[3:]]
+
+
+def _stacked(parts: Sequence[Parameter]) -> Tensor:
+    """Parameters one below the other; the tensor itself where they are all of its rows, in order."""
+    first = parts[0]
+    if isinstance(first, Rows):
+        end = 0
+        for part in parts:
+            if not isinstance(part, Rows) or part.tensor is not first.tensor or part.start != end:
+                break
+            end += part.length
+        else:
+            if end == len(first.tensor):
+                return first.tensor
+    return torch.cat([as_tensor(part) for part in parts])
+
+
+def _reversed(x: Tensor, reverse: bool) -> Tensor:
+    return x.flip(0) if reverse else x
+
+
+def _reversed_rows(x: Tensor, lengths: Tensor) -> Tensor:
+    """Each row turned round within its length; what lies beyond stays."""
+    t = torch.arange(len(x))[:, None]
+    source = torch.where(t < lengths, lengths - 1 - t, t).to(x.device)  # (T, B)
+    return x.gather(0, source.unsqueeze(-1).expand_as(x))

@@ -55,5 +55,7 @@ def spread(values: Sequence[float], like: Tensor) -> Tensor:
     """
     width = like.shape[-1] if like.dim() else 1
     if not 0 < len(values) <= width:
-        raise ValueError(f"a start of {len(values)} values was given for a parameter of width {width}: give at most that.")
+        raise ValueError(
+            f"{len(values)} values were given to start a parameter of width {width}, expected at most that."
+        )
     return like.new_tensor([values[k * len(values) // width] for k in range(width)]).expand_as(like)

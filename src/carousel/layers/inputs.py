@@ -87,16 +87,16 @@ def read_input(
 def _check_input(form: Form, x: Tensor, input_size: int, weight: Tensor) -> None:
     name = form.name
     if x.dim() not in (2, 3) or x.shape[-1] != input_size:
-        expected = form.axes("D") if form.packed is not None or x.dim() in (2, 3) else Form("", form.batch_first).axes("D")
         raise ValueError(
-            f"{name}: x has shape {tuple(x.shape)}, expected {expected} with D = {input_size} (this layer's input_size)."
+            f"{name}: x has shape {tuple(x.shape)}, expected {form.axes('D')} with D = {input_size} (this layer's "
+            f"input_size)."
         )
     if x.device != weight.device:
         raise ValueError(f"{name}: x is on {x.device}, the parameters on {weight.device}. Move one to the other.")
     if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
         raise ValueError(
-            f"{name}: x is {_dtype(x)}, the parameters are {_dtype(weight)}. Convert x with x.to(torch.{_dtype(weight)}), "
-            f"or the layer with layer.to(torch.{_dtype(x)})."
+            f"{name}: x is {_dtype(x)}, the parameters are {_dtype(weight)}. Convert x with "
+            f"x.to(torch.{_dtype(weight)}), or the layer with layer.to(torch.{_dtype(x)})."
         )
 
 

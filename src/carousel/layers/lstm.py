@@ -56,7 +56,7 @@ class LSTM(DropIn, nn.LSTM):
             found["W_hr"] = getattr(self, f"weight_hr{end}")
         return found
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         input: Tensor | PackedSequence,
         hx: tuple[Tensor, Tensor] | None = None,

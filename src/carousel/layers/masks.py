@@ -29,6 +29,6 @@ def check_keep(name: str, masks: dict[str, float], sides: dict[str, Side]) -> No
     known = [mask for mask, side in sides.items() if side.keep is not None]
     for given, keep in masks.items():
         if given not in known:
-            raise ValueError(f"{name}: masks has {given!r}, expected one of the cell's masks: {', '.join(known) or 'none'}.")
+            raise ValueError(f"{name}: masks has {given!r}, but the cell's masks are: {', '.join(known) or 'none'}.")
         if not 0 < keep <= 1:
-            raise ValueError(f"{name}: masks[{given!r}] is {keep}, expected a probability to keep, above 0 and up to 1.")
+            raise ValueError(f"{name}: masks[{given!r}] is {keep}, expected a probability above 0, up to 1.")

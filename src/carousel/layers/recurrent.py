@@ -193,8 +193,8 @@ class Recurrent(nn.Module):
     def extra_repr(self) -> str:
         parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
         parts += [f"{n}={v}" for n, v in self.sizes.items() if n not in ("input_size", "hidden_size")]
-        defaults = {"num_layers": 1, "bidirectional": False, "batch_first": False, "dropout": 0, "learn_initial": False}
-        defaults |= {"engine": "auto", "checkpoint_every": None, "masks": {}}
+        defaults: dict[str, Any] = {"num_layers": 1, "bidirectional": False, "batch_first": False, "dropout": 0}
+        defaults |= {"learn_initial": False, "engine": "auto", "checkpoint_every": None, "masks": {}}
         parts += [f"{n}={getattr(self, n)!r}" for n, default in defaults.items() if getattr(self, n) != default]
         return ", ".join(parts)
 

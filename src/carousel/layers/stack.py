@@ -177,16 +177,14 @@ def check_record(name: str, cell: Cell, record: Sequence[str]) -> None:
     for wanted in record:
         if wanted not in cell.step.names:
             known = ", ".join(cell.step.names)
-            raise ValueError(f"{name}: record has {wanted!r}, which {cell.name} does not name. Its quantities: {known}.")
+            raise ValueError(f"{name}: record has {wanted!r}, which {cell.name} does not name; it names {known}.")
 
 
-def step(
-    stack: Stack, x: Tensor, state: Sequence[Tensor] | None, sides: Mapping[str, Tensor]
-) -> tuple[Tensor, States]:
+def step(stack: Stack, x: Tensor, state: Sequence[Tensor] | None, sides: Mapping[str, Tensor]) -> tuple[Tensor, States]:
     """One step of all layers: x (B, D) or (D,) and the states (L, B, w) or (L, w) give y (B, w) and the new states."""
     name, cell = stack.name, stack.cell
     if stack.bidirectional:
-        raise ValueError(f"{name}: step() needs the past only, but this layer is bidirectional and reads the future too.")
+        raise ValueError(f"{name}: step() reads the past only, but this layer is bidirectional.")
     if x.dim() not in (1, 2):
         D = stack.sizes["input_size"]
         raise ValueError(f"{name}: x has shape {tuple(x.shape)}, expected (B, D) or (D,) with D = {D}: one step.")
