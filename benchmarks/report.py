@@ -70,17 +70,21 @@ def marks(rows: list[dict], threads: int) -> list[str]:
     return lines
 
 
+def about(facts: dict) -> str:
+    """What was measured, on what, and how to read it."""
+    return (
+        f"{facts['cpu']}, {facts['date']}, PyTorch {facts['torch']}, Carousel {facts['carousel']} "
+        f"({facts['variant']}), float32. Times are medians; ratios are to `{BASELINE}` in the same run (lower is "
+        f"faster), the median of {facts['pairs']} fresh pairs with their range; `control` is `{BASELINE}` against "
+        "itself. The cell of the columns after `carousel.LSTM` is the peephole LSTM, which PyTorch has not. At the "
+        f"shape with resets `{BASELINE}` runs without them, since it has none."
+    )
+
+
 def markdown(results: dict) -> str:
     """The whole report."""
-    about = results["about"]
-    parts = [
-        f"{about['cpu']}, {about['date']}, PyTorch {about['torch']}, Carousel {about['carousel']} "
-        f"({about['variant']}), float32. Times are medians; ratios are to `{BASELINE}` in the same run (lower is "
-        f"faster), the median of {about['pairs']} fresh pairs with their range; `control` is `{BASELINE}` against "
-        "itself. The cell of the last columns is the peephole LSTM, which PyTorch has not. At the shape with resets "
-        f"`{BASELINE}` runs without them, since it has none."
-    ]
-    for threads in about["threads"]:
+    parts = [about(results["about"])]
+    for threads in results["about"]["threads"]:
         for mode in ("forward", "training"):
             title = "forward" if mode == "forward" else "forward and backward"
             parts.append(

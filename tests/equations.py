@@ -11,14 +11,12 @@ import linecache
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from hypothesis import strategies as st
-from torch import Tensor
 
 import carousel
 from carousel.graph import Cell
+from runs import Call, make_call
 
-DTYPE = torch.float64
 SIDES = {  # declaration, width
     "dt": ("dt", "1"),
     "e": ("e=per_step('event_size')", "event_size"),
@@ -162,79 +160,22 @@ def compiled(source: str) -> Any:
     return namespace["drawn"]
 
 
-@dataclass
-class Call:
-    """The arguments of a scan, and weights for a loss over everything it returns."""
-
-    sizes: dict[str, int]
-    x: Tensor
-    hx: tuple[Tensor, ...]
-    params: dict[str, Tensor]
-    sides: dict[str, Tensor]
-    lengths: Tensor | None
-    resets: Tensor | None
-    initial: tuple[Tensor, ...]
-    reverse: bool
-    record: tuple[str, ...]
-    seed: int
-
-    def leaves(self) -> dict[str, Tensor]:
-        """Everything that can have a gradient, by name."""
-        named = {"x": self.x, **{f"p.{k}": v for k, v in self.params.items()}, **self.sides}
-        named |= {f"hx[{k}]": h for k, h in enumerate(self.hx)}
-        named |= {f"initial[{k}]": s for k, s in enumerate(self.initial)}
-        return {name: leaf for name, leaf in named.items() if leaf.requires_grad}
-
-
 @st.composite
 def calls(draw: Any, drawn: Equations) -> Call:
     """Data for a drawn cell: empty batches and times, ragged rows with NaN in the padding, resets, frozen leaves."""
-    cell = drawn.cell
     T, B = draw(st.integers(0, 6)), draw(st.sampled_from((0, 1, 2, 3, 7)))
-    hidden = draw(st.sampled_from((2, 4, 6, 66)))
-    choice = {"input_size": st.integers(1, 5), "hidden_size": st.just(hidden), "blocks": st.sampled_from((1, 2))}
-    sizes = {size: draw(choice.get(size, st.integers(1, 3))) for size in cell.sizes}
-    seed = draw(st.integers(0, 2**16))
-    generator = torch.Generator().manual_seed(seed)
-    frozen = draw(st.sets(st.sampled_from(("x", "hx", "params", "sides", "initial")), max_size=2))
-
-    def tensor(kind: str, *shape: int, scale: float = 1.0) -> Tensor:
-        value = scale * torch.randn(*shape, generator=generator, dtype=DTYPE)
-        return value.requires_grad_(kind not in frozen)
-
-    widths = cell.state_widths(**sizes)
-    lengths = resets = None
-    if draw(st.booleans()):
-        lengths = torch.tensor(draw(st.lists(st.integers(0, T), min_size=B, max_size=B)), dtype=torch.int64)
-    if draw(st.booleans()):
-        resets = torch.rand(T, B, generator=generator) < 0.3
-    per_row = draw(st.booleans())
-    call = Call(
-        sizes=sizes,
-        x=tensor("x", T, B, sizes["input_size"]),
-        hx=tuple(tensor("hx", B, w) for w in widths),
-        params={n: tensor("params", *s, scale=s[-1] ** -0.5 if s else 1.0) for n, s in cell.shapes(**sizes).items()},
-        sides={},
+    choice = {"hidden_size": st.sampled_from((2, 4, 6, 66)), "blocks": st.sampled_from((1, 2))}
+    lengths = draw(st.none() | st.lists(st.integers(0, T), min_size=B, max_size=B))
+    return make_call(
+        drawn.cell,
+        {size: draw(choice.get(size, st.integers(1, 3))) for size in drawn.cell.sizes},
+        T,
+        B,
         lengths=lengths,
-        resets=resets,
-        initial=tuple(tensor("initial", B, w) if per_row else tensor("initial", w) for w in widths),
+        resets=draw(st.sampled_from((0.0, 0.3))),
         reverse=draw(st.booleans()),
         record=tuple(draw(st.lists(st.sampled_from(drawn.quantities), max_size=2, unique=True))),
-        seed=seed,
+        frozen=draw(st.sets(st.sampled_from(("x", "hx", "params", "sides", "initial")), max_size=2)),
+        per_row=draw(st.booleans()),
+        seed=draw(st.integers(0, 2**16)),
     )
-    for name, side in cell.sides.items():
-        shape = ((T, B) if side.kind == "step" else (B,)) + (cell.side_width(name, **sizes),)
-        if side.keep is None:
-            call.sides[name] = tensor("sides", *shape)
-        else:
-            call.sides[name] = (torch.rand(shape, generator=generator) < side.keep).to(DTYPE) / side.keep
-    if lengths is not None:
-        spoil([call.x, *(v for n, v in call.sides.items() if cell.sides[n].kind == "step")], lengths)
-    return call
-
-
-def spoil(tensors: list[Tensor], lengths: Tensor) -> None:
-    """NaN past each row's end of (T, B, w) tensors."""
-    with torch.no_grad():
-        for value in tensors:
-            value[torch.arange(len(value))[:, None] >= lengths] = torch.nan

@@ -1,0 +1,90 @@
+"""Writes what the registry, the public list and the last benchmark say into the documents: `make docs`.
+
+A generated part stands between `<!-- name: ... -->` and `<!-- /name -->`; docs/api.md is generated whole.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+
+import carousel
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+SHOWN = ("torch.nn.LSTM", "control", "carousel.LSTM", "carousel peephole", "Python loop", "jax.lax.scan")
+
+
+def documents() -> dict[Path, str]:
+    """Each document that has generated parts, as it should be."""
+    readme, cells = ROOT / "README.md", ROOT / "docs" / "cells.md"
+    return {
+        readme: put(put(readme.read_text(), "cells", table_of_cells()), "benchmark", benchmark()),
+        cells: put(cells.read_text(), "cells", chapters_of_cells()),
+        ROOT / "docs" / "api.md": api(),
+    }
+
+
+def put(text: str, name: str, content: str) -> str:
+    """The text with `content` between the marks of that name."""
+    pattern = rf"(<!-- {name}:.*? -->\n).*?(<!-- /{name} -->)"
+    assert re.search(pattern, text, re.DOTALL), f"there are no marks for {name}"
+    return re.sub(pattern, lambda found: found[1] + content + "\n" + found[2], text, flags=re.DOTALL)
+
+
+def table_of_cells() -> str:
+    rows = [
+        f"| [`{entry.name}`](src/carousel/cells/{entry.name}.py) | {entry.year} | {entry.summary} | {entry.oracle} |"
+        for entry in carousel.cells.entries()
+    ]
+    return "\n".join(["| cell | year | | tested against |", "|---|---|---|---|", *rows])
+
+
+def chapters_of_cells() -> str:
+    """Each cell's module docstring, which is the paper in short."""
+    chapters = []
+    for entry in carousel.cells.entries():
+        text = inspect.getdoc(sys.modules[entry.cell.fn.__module__])
+        chapters.append(f"### `{entry.name}`\n\n{text}")
+    return "\n\n".join(chapters)
+
+
+def api() -> str:
+    """The public names, each with the first sentence of its docstring."""
+    lines = ["# The public names", "", "Made by docs/generate.py. `help(carousel.name)` says the rest.", ""]
+    for name in carousel.__all__:
+        thing = getattr(carousel, name)
+        first = (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
+        lines.append(f"- `carousel.{name}{signature(thing)}`: {first}")
+    return "\n".join(lines) + "\n"
+
+
+def signature(thing: object) -> str:
+    """A function's argument names."""
+    return f"({', '.join(inspect.signature(thing).parameters)})" if inspect.isfunction(thing) else ""
+
+
+def benchmark() -> str:
+    """The last full run: tables for the most threads."""
+    results = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    if not results:
+        return "Not measured yet."
+    report = importlib.import_module("benchmarks.report")
+    found = json.loads(results[-1].read_text())
+    threads = max(found["about"]["threads"])
+    rows = [row for row in found["rows"] if row["side"] in SHOWN]
+    parts = [report.about(found["about"])]
+    for mode, title in (("forward", "Forward"), ("training", "Forward and backward")):
+        parts.append(f"{title}, {threads} threads:\n\n{report.table(rows, mode, threads)}")
+    stem = results[-1].with_suffix(".md").relative_to(ROOT)
+    parts.append(f"All sides, thread counts and the marks that the project holds itself to: [{stem}]({stem}).")
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.write_text(text)

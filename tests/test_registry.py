@@ -1,0 +1,225 @@
+"""Registered means tested, six ways, on every engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor
+
+import oracles
+from carousel import cells, engines
+from carousel.cells import Entry
+from carousel.engines.evaluate import run as run_step
+from reference import naive_scan
+from runs import ENGINES, Call, close, gradients, make_call, scan, weighed
+
+ENTRIES = list(cells.entries())
+ALL_ENGINES = [*ENGINES, "torch"]
+SIZES = {"input_size": 3, "hidden_size": 4}
+
+every_cell = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+every_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+def sizes(entry: Entry) -> dict[str, int]:
+    return {name: SIZES.get(name, 2) for name in entry.cell.sizes}
+
+
+def stops(entry: Entry) -> bool:
+    return any(node.op == "stop" for node in entry.cell.step.nodes)
+
+
+def by_name(entry: Entry, found: tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]) -> dict[str, Tensor]:
+    y, final, _ = found
+    return {"y": y, **{f"final[{k}]": h for k, h in enumerate(final)}}
+
+
+def plain_scan(engine: str, entry: Entry, call: Call) -> dict[str, Tensor]:
+    """Outputs and final states, without gradients taken."""
+    keywords = {"sides": call.sides, "lengths": call.lengths, "resets": call.resets, "initial": call.initial}
+    run = engines.PREFERENCE[engine].scan
+    return by_name(entry, run(entry.cell, call.sizes, call.x, call.hx, call.params, **keywords, reverse=call.reverse))
+
+
+# -- 1: gradients against finite differences
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@every_engine
+@every_cell
+def test_gradients_are_finite_differences(entry: Entry, engine: str, reverse: bool) -> None:
+    if stops(entry):
+        pytest.skip("the paper stops gradients, which finite differences do not know")
+    call = make_call(entry.cell, sizes(entry), 4, 3, resets=0.3, reverse=reverse)
+    call.lengths = torch.tensor([4, 0, 2])
+
+    def outputs(*_: Tensor) -> tuple[Tensor, ...]:
+        return tuple(plain_scan(engine, entry, call).values())
+
+    torch.autograd.gradcheck(outputs, tuple(call.leaves().values()), fast_mode=True)
+
+
+# -- 2: a sequence in two chunks equals the whole
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@every_engine
+@every_cell
+def test_two_chunks_are_the_whole(entry: Entry, engine: str, reverse: bool) -> None:
+    if entry.cell.time is not None:
+        pytest.skip("the cell reads the step index, which starts anew with each call")
+    call = make_call(entry.cell, sizes(entry), 7, 2, reverse=reverse)
+    whole = plain_scan(engine, entry, call)
+    early, late = slice(0, 3), slice(3, 7)
+    first, second = (late, early) if reverse else (early, late)
+    one = plain_scan(engine, entry, part(entry, call, first, call.hx))
+    final = tuple(one[f"final[{k}]"] for k in range(len(call.hx)))
+    two = plain_scan(engine, entry, part(entry, call, second, final))
+    joined = {**two, "y": torch.cat([two["y"], one["y"]] if reverse else [one["y"], two["y"]])}
+    close(joined | gradients(joined, call), whole | gradients(whole, call), entry.name)
+
+
+def part(entry: Entry, call: Call, steps: slice, hx: tuple[Tensor, ...]) -> Call:
+    """The call on some of its steps, from other states."""
+    per_step = {name for name, side in entry.cell.sides.items() if side.kind == "step"}
+    sides = {name: value[steps] if name in per_step else value for name, value in call.sides.items()}
+    return replace(call, x=call.x[steps], hx=hx, sides=sides)
+
+
+# -- 3: a sample alone equals the sample in a batch
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@every_engine
+@every_cell
+def test_a_sample_alone_is_the_sample_in_a_batch(entry: Entry, engine: str, reverse: bool) -> None:
+    lengths = (6, 0, 3, 5)
+    call = make_call(entry.cell, sizes(entry), 6, 4, lengths=lengths, resets=0.2, reverse=reverse, per_row=True)
+    assert call.resets is not None
+    batch = plain_scan(engine, entry, call)
+    for b, length in enumerate(lengths):
+        row = slice(b, b + 1)
+        sides = {n: v[:length, row] if entry.cell.sides[n].kind == "step" else v[row] for n, v in call.sides.items()}
+        alone = replace(
+            call,
+            x=call.x[:length, row],
+            hx=tuple(h[row] for h in call.hx),
+            initial=tuple(s[row] for s in call.initial),
+            sides=sides,
+            lengths=None,
+            resets=call.resets[:length, row],
+        )
+        found = plain_scan(engine, entry, alone)
+        want = {name: value[:length, row] if name == "y" else value[row] for name, value in batch.items()}
+        close(found | gradients(found, call), want | gradients(want, call), f"{entry.name}, row {b}")
+
+
+# -- 4: everything gets a gradient
+
+
+@every_engine
+@every_cell
+def test_every_parameter_and_state_gets_a_gradient(entry: Entry, engine: str) -> None:
+    call = make_call(entry.cell, sizes(entry), 5, 3)
+    call.resets = (torch.arange(5) == 2)[:, None].expand(5, 3)
+    found = scan(engines.PREFERENCE[engine].scan, entry.cell, call, ())
+    states = {f"{kind}[{k}]": state for k, state in enumerate(entry.cell.states) for kind in ("hx", "initial")}
+    for name in call.leaves():
+        gradient = found[f"d {name}"]
+        if states.get(name, name.removeprefix("p.")) in entry.stopped_gradients:
+            assert not gradient.any(), f"{entry.name}: {name} has a gradient, which the paper stops"
+        else:
+            rows = gradient.flatten(0, -2) if gradient.dim() > 1 else gradient[:, None]
+            assert rows.abs().amax(-1).all(), f"{entry.name}: {name} gets no gradient, at least in part"
+
+
+@every_cell
+def test_every_named_quantity_gets_a_gradient(entry: Entry) -> None:
+    """In one step of the graph, the loss depends on every gate."""
+    step, call = entry.cell.step, make_call(entry.cell, sizes(entry), 1, 3)
+    given: dict[int, Tensor] = {}
+    for index, node in enumerate(step.nodes):
+        if node.op == "input":
+            given[index] = call.x[0]
+        elif node.op == "state":
+            given[index] = call.hx[node.attr["k"]]
+        elif node.op == "parameter":
+            given[index] = call.params[node.attr["name"]]
+        elif node.op == "side":
+            value = call.sides[node.attr["name"]]
+            given[index] = value[0] if entry.cell.sides[node.attr["name"]].kind == "step" else value
+        elif node.op == "time":
+            given[index] = call.x.new_zeros(1)
+    order = [index for index in range(len(step.nodes)) if index not in given]
+    values = {**given, **run_step(step, order, given, call.sizes, call.x[0])}
+    loss = weighed([values[index] for index in (step.output, *step.outputs)], 0)
+    for name, index in step.names.items():
+        if name in entry.stopped_gradients or not values[index].requires_grad:
+            continue
+        (gradient,) = torch.autograd.grad(loss, values[index], retain_graph=True, allow_unused=True)
+        assert gradient is not None and gradient.abs().amax() > 0, f"{entry.name}: {name} gets no gradient"
+
+
+# -- 5: somebody else's numbers
+
+
+@every_engine
+@every_cell
+def test_the_oracle_says_the_same(entry: Entry, engine: str) -> None:
+    call = make_call(entry.cell, sizes(entry), 4, 2, frozen=("initial",))
+    found = plain_scan(engine, entry, call)
+
+    def oracle() -> dict[str, Tensor]:
+        return by_name(entry, (*oracles.ORACLES[entry.name](call.params, call.x, call.hx), {}))
+
+    with torch.set_grad_enabled(entry.name in oracles.DIFFERENTIABLE):
+        want = oracle()
+    close(found, want, f"{entry.name} against {entry.oracle}")
+    got = gradients(found, call)
+    if entry.name in oracles.DIFFERENTIABLE:
+        close(got, gradients(want, call), f"{entry.name} against {entry.oracle}")
+        return
+    for name, leaf in call.leaves().items():
+        estimate = oracles.differences(lambda: weighed(oracle().values(), call.seed), leaf)
+        torch.testing.assert_close(got[f"d {name}"], estimate, atol=1e-7, rtol=1e-6)  # what differences are worth
+
+
+@every_engine
+def test_peepholes_as_onnxruntime_has_them(engine: str) -> None:
+    """A second implementation, in float32."""
+    entry = next(entry for entry in ENTRIES if entry.name == "peephole_lstm")
+    call = make_call(entry.cell, {"input_size": 5, "hidden_size": 7}, 6, 3, dtype=torch.float32)
+    model = oracles.onnx_lstm(7, torch.float32).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    y, h, c = session.run(None, oracles.onnx_inputs(call.params, call.x, call.hx))
+    want = {"y": torch.tensor(y[:, 0]), "final[0]": torch.tensor(h[0]), "final[1]": torch.tensor(c[0])}
+    close(plain_scan(engine, entry, call), want, "peephole_lstm against onnxruntime")
+
+
+def test_every_cell_has_an_oracle() -> None:
+    assert set(oracles.ORACLES) == set(cells.names())
+
+
+# -- 6: every engine equals the reference
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("engine", ALL_ENGINES)
+@every_cell
+def test_every_engine_equals_the_reference(
+    entry: Entry, engine: str, reverse: bool, ragged: bool, dtype: torch.dtype
+) -> None:
+    lengths = (5, 0, 9, 2, 9, 1, 7) if ragged else None
+    call = make_call(entry.cell, sizes(entry), 9, 7, lengths=lengths, resets=0.2 * ragged, reverse=reverse, dtype=dtype)
+    record = entry.cell.states if engine != "torch" else ()
+    if reason := engines.serves(engine, entry.cell, call.x, resets=call.resets, record=record):
+        if engine != "torch":
+            pytest.fail(f"{engine} does not serve {entry.name}: {reason}")
+        pytest.skip(reason)
+    want = scan(naive_scan, entry.cell, call, record)
+    close(scan(engines.PREFERENCE[engine].scan, entry.cell, call, record), want, f"{entry.name} on {engine}")
