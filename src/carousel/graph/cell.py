@@ -6,8 +6,10 @@ import difflib
 import fnmatch
 import importlib
 import inspect
+import itertools
 import numbers
 import pickle
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
@@ -15,10 +17,15 @@ from carousel.errors import CellError
 from carousel.graph import loading
 from carousel.graph.arguments import read_arguments
 from carousel.graph.define import Declarations, define, sizes_of
+from carousel.graph.latex import latex
+from carousel.graph.show import show
 from carousel.graph.step import Step
 from carousel.graph.tracing import Trace
 from carousel.graph.values import Parameters, Traced, Value
 from carousel.graph.widths import Width
+
+_numbers = itertools.count()
+NUMBERED: weakref.WeakValueDictionary[int, Cell] = weakref.WeakValueDictionary()
 
 
 class Cell:
@@ -38,6 +45,8 @@ class Cell:
         if not inspect.isfunction(fn):
             raise TypeError(f"cell: a {type(fn).__name__} was given, expected a function of (x, states, p).")
         arguments = read_arguments(fn.__name__, fn)
+        self.number = next(_numbers)  # a plain name for this object, under which torch.compile may ask for it
+        NUMBERED[self.number] = self
         self.fn, self.declared, self.derived = fn, declared, options is not None
         self.name, self.doc = fn.__name__, inspect.getdoc(fn) or ""
         self.input, self.states, self.sides, self.time = (
@@ -123,6 +132,14 @@ class Cell:
         """The width of a side input."""
         self.check_sizes(sizes)
         return Width.of(self.sides[name].width).resolve(sizes)
+
+    def fixed_value(self, name: str) -> float | None:
+        """The value of a parameter that is not learned, else None."""
+        return next((value for pattern, value in self.fixed.items() if fnmatch.fnmatchcase(name, pattern)), None)
+
+    def latex(self) -> str:
+        """The equations in LaTeX, in an `align` environment."""
+        return latex(self)
 
     def check_sizes(self, sizes: Mapping[str, Any]) -> None:
         """TypeError unless exactly the cell's sizes are given, ValueError where they do not fit its equations."""
@@ -233,6 +250,9 @@ class Cell:
     def __repr__(self) -> str:
         changed = "".join(f", {name}={_short(value)}" for name, value in self.options.items())
         return f"<cell {self.name}({', '.join((self.input, *self.states))}{changed})>"
+
+    def __str__(self) -> str:
+        return show(self)
 
     def __deepcopy__(self, memo: Any) -> Cell:
         return self

@@ -1,0 +1,265 @@
+"""`cell.latex()`: the equations as a paper would print them, from the traced step."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from carousel.graph.step import COMPARISONS, Node
+from carousel.graph.widths import ONE, Width
+
+if TYPE_CHECKING:
+    from carousel.graph.cell import Cell
+
+GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+).split()
+FUNCTIONS = {
+    "sigmoid": r"\sigma",
+    "maximum": r"\max",
+    "minimum": r"\min",
+    **{name: rf"\{name}" for name in ("tanh", "exp", "log", "sin", "cos")},
+    **{name: rf"\operatorname{{{name}}}" for name in ("softplus", "relu", "mean", "sum", "softmax", "expand", "stop")},
+    "normalize": r"\operatorname{norm}",
+}
+SIGNS = {"lt": "<", "le": r"\le", "gt": ">", "ge": r"\ge", "eq": "=", "ne": r"\ne"}
+
+SUM, PRODUCT, ATOM = 1, 2, 3  # how tightly a formula binds
+
+
+def latex(cell: Cell) -> str:
+    """The equations of a cell in LaTeX, in an `align` environment (amsmath).
+
+    A quantity has its value at step t; previous states have the index t-1, what depends on parameters alone has none.
+
+    >>> from carousel.cells import elman
+    >>> print(latex(elman))
+    \\begin{align}
+    h_t &= \\tanh(W x_t + U h_{t-1} + b)
+    \\end{align}
+    """
+    lines = [f"{left} &= {right}" for left, right in Formulas(cell).equations()]
+    return "\\begin{align}\n" + " \\\\\n".join(lines) + "\n\\end{align}"
+
+
+class Formulas:
+    """Formulas of the nodes of a cell's step; named ones are written by their name."""
+
+    def __init__(self, cell: Cell):
+        self.cell, self.nodes = cell, cell.step.nodes
+        self.in_time: list[bool] = []
+        for node in self.nodes:
+            self.in_time.append(self._changes(node))
+        leaves = (index for index in range(len(self.nodes)) if not self._defined(index))
+        self.given = {self._symbol(index) for index in leaves}
+        self.symbols = [self._distinct(index) for index in range(len(self.nodes))]
+
+    def equations(self) -> list[tuple[str, str]]:
+        """(left, right) for every named quantity, in the order of computation."""
+        step = self.cell.step
+        found = [(symbol, self._formula(k)[0]) for k, symbol in enumerate(self.symbols) if symbol and self._defined(k)]
+        for name, index in zip(self.cell.states, step.outputs, strict=True):
+            if self.symbols[index] != symbol_of(name, "t"):  # a state that is passed on, or has the value of another
+                found.append((symbol_of(name, "t"), self._name(index)))
+        return found
+
+    def _changes(self, node: Node) -> bool:
+        if node.op == "side":
+            return self.cell.sides[node.attr["name"]].kind == "step"
+        return node.op in ("input", "state", "time") or any(self.in_time[arg] for arg in node.args)
+
+    def _defined(self, index: int) -> bool:
+        return self.nodes[index].op not in ("input", "state", "side", "parameter", "time")
+
+    def _distinct(self, index: int) -> str | None:
+        """As `_symbol`, with a prime where the equations give a name anew that an input or a parameter has."""
+        symbol = self._symbol(index)
+        if self._defined(index) and symbol in self.given:
+            return symbol_of(self.nodes[index].names[-1], "t" if self.in_time[index] else "", r"\prime")
+        return symbol
+
+    def _symbol(self, index: int) -> str | None:
+        """How a node is written where it is used; None for one without a name."""
+        node, step = self.nodes[index], self.cell.step
+        if node.op == "parameter":
+            return symbol_of(node.attr["name"])
+        if node.op == "time":
+            return "t"
+        if node.op == "state":
+            return symbol_of(self.cell.states[node.attr["k"]], "t-1")
+        time = "t" if self.in_time[index] else ""
+        if index in step.outputs:
+            return symbol_of(self.cell.states[step.outputs.index(index)], time)
+        if node.op in ("input", "side"):
+            return symbol_of(node.names[0], time)
+        last = sorted((n for n in node.names if step.names.get(n) == index or n not in step.names), key=_depth)
+        if last:
+            return symbol_of(last[0], time)
+        if node.names:
+            name = node.names[-1]
+            earlier = [k for k in range(index) if name in self.nodes[k].names and self._defined(k)]
+            return symbol_of(name, time, f"({len(earlier) + 1})")
+        return symbol_of("y", "t") if index == step.output else None
+
+    def _name(self, index: int, least: int = SUM) -> str:
+        """A node where it is used, in parentheses if it binds less than `least`."""
+        symbol = self.symbols[index]
+        if symbol is not None:
+            return symbol
+        text, binding = self._formula(index)
+        return _parentheses(text) if binding < least else text
+
+    def _formula(self, index: int) -> tuple[str, int]:
+        """What a node is computed by, and how tightly that binds."""
+        node = self.nodes[index]
+        if node.op == "number":
+            value = node.attr["value"]
+            return number(value), SUM if value < 0 else ATOM
+        if node.op in COMPARISONS:
+            return f"[{self._condition(index)}]", ATOM
+        if node.op in FUNCTIONS:
+            return FUNCTIONS[node.op] + _parentheses(", ".join(self._name(arg) for arg in node.args)), ATOM
+        return FORMULAS[node.op](self, node)
+
+    def _condition(self, index: int) -> str:
+        node = self.nodes[index]
+        if node.op in COMPARISONS and self.symbols[index] is None:
+            left, right = (self._name(arg) for arg in node.args)
+            return f"{left} {SIGNS[node.op]} {right}"
+        return f"{self._name(index)} \\ne 0"
+
+    def _add(self, node: Node) -> tuple[str, int]:
+        left, right = node.args
+        if self.nodes[right].op == "neg" and self.symbols[right] is None:
+            return f"{self._name(left)} - {self._name(self.nodes[right].args[0], PRODUCT)}", SUM
+        return f"{self._name(left)} + {self._name(right)}", SUM
+
+    def _sub(self, node: Node) -> tuple[str, int]:
+        return f"{self._name(node.args[0])} - {self._name(node.args[1], PRODUCT)}", SUM
+
+    def _neg(self, node: Node) -> tuple[str, int]:
+        return f"-{self._name(node.args[0], PRODUCT)}", SUM
+
+    def _mul(self, node: Node) -> tuple[str, int]:
+        left, right = node.args
+        if left == right:
+            return f"{{{self._name(left, ATOM)}}}^2", PRODUCT
+        if self.nodes[right].op == "number":
+            left, right = right, left
+        sign = " " if ONE in (self.nodes[left].width, self.nodes[right].width) else r" \odot "
+        return self._name(left, PRODUCT) + sign + self._name(right, PRODUCT), PRODUCT
+
+    def _div(self, node: Node) -> tuple[str, int]:
+        return f"\\frac{{{self._name(node.args[0])}}}{{{self._name(node.args[1])}}}", ATOM
+
+    def _matmul(self, node: Node) -> tuple[str, int]:
+        return f"{self._name(node.args[0], ATOM)} {self._name(node.args[1], ATOM)}", PRODUCT
+
+    def _transpose(self, node: Node) -> tuple[str, int]:
+        return f"{self._name(node.args[0], ATOM)}^\\top", ATOM
+
+    def _clip(self, node: Node) -> tuple[str, int]:
+        bounds = f"{number(node.attr['low'])}, {number(node.attr['high'])}"
+        return r"\operatorname{clip}" + _parentheses(f"{self._name(node.args[0])}, {bounds}"), ATOM
+
+    def _where(self, node: Node) -> tuple[str, int]:
+        condition, a, b = node.args
+        then = f"{self._name(a)} & \\text{{if }} {self._condition(condition)}"
+        return f"\\begin{{cases}} {then} \\\\ {self._name(b)} & \\text{{otherwise}} \\end{{cases}}", ATOM
+
+    def _slice(self, node: Node) -> tuple[str, int]:
+        start, stop = (_width(node.attr[edge]) for edge in ("start", "stop"))
+        return f"[{self._name(node.args[0])}]_{{{start}:{stop}}}", ATOM
+
+    def _concat(self, node: Node) -> tuple[str, int]:
+        return f"[{'; '.join(self._name(arg) for arg in node.args)}]", ATOM
+
+    def _around(self, left: str, right: str) -> Callable[[Node], tuple[str, int]]:
+        return lambda node: (f"{left}{self._name(node.args[0])}{right}", ATOM)
+
+
+FORMULAS: dict[str, Callable[[Formulas, Node], tuple[str, int]]] = {
+    "add": Formulas._add,
+    "sub": Formulas._sub,
+    "neg": Formulas._neg,
+    "mul": Formulas._mul,
+    "div": Formulas._div,
+    "matmul": Formulas._matmul,
+    "transpose": Formulas._transpose,
+    "clip": Formulas._clip,
+    "where": Formulas._where,
+    "slice": Formulas._slice,
+    "concat": Formulas._concat,
+    "abs": lambda formulas, node: formulas._around("|", "|")(node),
+    "sqrt": lambda formulas, node: formulas._around(r"\sqrt{", "}")(node),
+    "floor": lambda formulas, node: formulas._around(r"\lfloor ", r" \rfloor")(node),
+}
+
+
+def symbol_of(name: str, time: str = "", version: str = "") -> str:
+    """A name of the equations as a symbol.
+
+    >>> symbol_of("W_f"), symbol_of("h", "t-1"), symbol_of("c_new", "t"), symbol_of("tau"), symbol_of("lstm.f", "t")
+    ('W_f', 'h_{t-1}', 'c_{\\\\mathrm{new},t}', '\\\\tau', 'f^{\\\\mathrm{lstm}}_t')
+    """
+    *inside, name = name.split(".")
+    head, _, tail = name.strip("_").partition("_")
+    letter = re.fullmatch(r"([A-Za-z]+?)(\d+)", head)
+    head, digits = letter.groups() if letter else (head, "")
+    below = [part for part in (digits, *map(_word, tail.split("_")), time) if part]
+    above = [rf"\mathrm{{{escape(part)}}}" for part in inside] + ([version] if version else [])
+    sup = f"^{{{', '.join(above)}}}" if above else ""
+    sub = "_" + _braced(",".join(below)) if below else ""
+    head = head if len(head) == 1 or head in GREEK else rf"\mathrm{{{escape(head)}}}"
+    return _word(head) + ("'" if name.startswith("_") or name.endswith("_") else "") * (not above) + sup + sub
+
+
+def _word(text: str) -> str:
+    """A letter, a Greek letter, two letters that index (W_hn), or a word."""
+    if text in GREEK:
+        return f"\\{text}"
+    return text if len(text) <= 2 or text.startswith("\\") else rf"\mathrm{{{escape(text)}}}"
+
+
+def _width(width: Width) -> str:
+    parts = [f"{'' if count == 1 else count}\\mathrm{{{escape(name)}}}" for name, count in width.terms]
+    return " + ".join(parts + ([str(width.constant)] if width.constant or not parts else []))
+
+
+def escape(text: str) -> str:
+    """Text with LaTeX's own characters escaped."""
+    return text.replace("_", r"\_")
+
+
+def _braced(text: str) -> str:
+    return text if len(text) == 1 else f"{{{text}}}"
+
+
+def _parentheses(text: str) -> str:
+    tall = any(command in text for command in (r"\frac", r"\begin", r"\sqrt"))
+    return rf"\left({text}\right)" if tall else f"({text})"
+
+
+def number(value: float) -> str:
+    """A number as it is printed.
+
+    >>> number(0.5), number(-1e30), number(float("inf"))
+    ('0.5', '-10^{30}', '\\\\infty')
+    """
+    if value in (math.e, math.pi):
+        return "e" if value == math.e else r"\pi"
+    if math.isinf(value):
+        return r"\infty" if value > 0 else r"-\infty"
+    mantissa, _, exponent = f"{value:.6g}".partition("e")
+    if not exponent:
+        return mantissa
+    power = f"10^{{{int(exponent)}}}"
+    sign, size = ("-", mantissa[1:]) if mantissa.startswith("-") else ("", mantissa)
+    return sign + (power if size == "1" else rf"{size} \cdot {power}")
+
+
+def _depth(name: str) -> int:
+    return name.count(".")
