@@ -294,8 +294,9 @@ def _short(value: Any) -> str:
 
 
 def _hint(given: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(given, list(known), 1)
-    return f" Did you mean {close[0]!r}?" if close else f" Known are: {', '.join(known) or 'none'}."
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(given.lower(), lower, 1)
+    return f" Did you mean {lower[close[0]]!r}?" if close else f" Known are: {', '.join(known) or 'none'}."
 
 
 @overload

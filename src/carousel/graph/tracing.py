@@ -110,6 +110,10 @@ class Trace:
 
     def fail(self, place: Place, what: str, found: str = "", expected: str = "", fix: str = "") -> NoReturn:
         """Raise a CellError that points at `place`."""
+        outer = self._calls[0].frame
+        if len(self._calls) > 1 and outer is not None:
+            call = place_of(outer)
+            what += f" (in {self._calls[-1].prefix[:-1]}, called at line {call.line}: {call.source.strip()})"
         complain(self.name, place, what, found, expected, fix)
 
     def unify(self, left: Dimension, right: Dimension, place: Place, what: str) -> None:
