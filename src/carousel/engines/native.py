@@ -19,6 +19,7 @@ from carousel.engines.evaluate import evaluate
 from carousel.engines.native_autograd import call
 from carousel.engines.native_call import DTYPES, MISSING
 from carousel.engines.params import Parameter, Rows, as_tensor
+from carousel.graph.cell import NUMBERED
 from carousel.graph.compiling import Leaf, Sizes, leaves, programs
 from carousel.graph.dag import STEP
 from carousel.graph.lowering import trace_levels
@@ -59,12 +60,10 @@ def scan(
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs one direction of one layer over a whole sequence (see `carousel.engines.scan`)."""
     T, B = x.shape[:2]
-    level = _levels(cell)
-    recorded = [cell.step.names[name] for name in record]
-    at_steps = tuple(n for n in recorded if level[n] >= STEP)
     key: Sizes = tuple(sorted(sizes.items()))
-    found = leaves(cell, key, at_steps)
-    outside = _outside(cell, sizes, x, params, sides, [s for _, s in found] + [n for n in recorded if level[n] < STEP])
+    recorded = tuple(cell.step.names[name] for name in record)
+    at_steps, found, wanted_outside = _needs(cell.number, key, recorded)
+    outside = _outside(cell, sizes, x, params, sides, wanted_outside)
 
     gathered = Inputs(x)
     for kind, source in found:
@@ -73,10 +72,11 @@ def scan(
         gathered.add("hx", k, start, T, B)
         gathered.add("initial", k, restart, T, B)
     wanted = gathered.wanted() if torch.is_grad_enabled() else None
-    text = _plan(cell, key, at_steps, wanted, tuple(gathered.bindings))
+    text = _plan(cell.number, key, at_steps, wanted, tuple(gathered.bindings))
     flags = None if resets is None else resets.to(torch.uint8).contiguous()
     values = call(text, reverse, lengths, flags, gathered.tensors)
-    steps, final = values[: 1 + len(at_steps)], values[1 + len(at_steps) :]
+    first = 1 + len(at_steps)
+    steps, final = values[:first], values[first : first + len(hx)]
     seen = dict(zip(at_steps, steps[1:], strict=True))
     for n in recorded:
         if n not in seen:
@@ -84,16 +84,44 @@ def scan(
     return steps[0], tuple(final), {name: seen[n] for name, n in zip(record, recorded, strict=True)}
 
 
-@lru_cache(maxsize=512)
-def _levels(cell: Cell) -> list[int]:
-    return trace_levels(cell)
+# What follows depends on the cell and on sizes alone: torch.compile takes the results as constants. It can pass numbers
+# and strings to such a function but not a cell, hence `number`; and it looks through caches, which must lie within.
 
 
-@lru_cache(maxsize=512)
+@torch.compiler.assume_constant_result
+def _needs(
+    number: int, sizes: Sizes, recorded: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[Leaf, ...], tuple[int, ...]]:
+    """Which of the recorded nodes change with the step, what the step reads, and what is to be computed outside it."""
+    return _find_needs(number, sizes, recorded)
+
+
+@torch.compiler.assume_constant_result
 def _plan(
-    cell: Cell, sizes: Sizes, record: tuple[int, ...], wanted: frozenset[Leaf] | None, bindings: Bindings
+    number: int, sizes: Sizes, record: tuple[int, ...], wanted: tuple[Leaf, ...] | None, bindings: Bindings
 ) -> str:
-    made: dict[str, Any] = json.loads(programs(cell, sizes, record, wanted))
+    """The plan of one kind of call (see `native_call`)."""
+    return _make_plan(number, sizes, record, wanted, bindings)
+
+
+@lru_cache(maxsize=512)
+def _find_needs(
+    number: int, sizes: Sizes, recorded: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[Leaf, ...], tuple[int, ...]]:
+    cell = NUMBERED[number]
+    level = trace_levels(cell)
+    at_steps = tuple(dict.fromkeys(n for n in recorded if level[n] >= STEP))
+    found = leaves(cell, sizes, at_steps)
+    outside = (*(source for _, source in found), *(n for n in recorded if level[n] < STEP))
+    return at_steps, found, outside
+
+
+@lru_cache(maxsize=512)
+def _make_plan(
+    number: int, sizes: Sizes, record: tuple[int, ...], wanted: tuple[Leaf, ...] | None, bindings: Bindings
+) -> str:
+    asked = None if wanted is None else frozenset(wanted)
+    made: dict[str, Any] = json.loads(programs(NUMBERED[number], sizes, record, asked))
     made["bind"] = _by_head(made, {name: [tensor, row] for name, tensor, row in bindings})
     return json.dumps(made, separators=(",", ":"))
 
@@ -149,12 +177,12 @@ class Inputs:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def wanted(self) -> frozenset[Leaf] | None:
+    def wanted(self) -> tuple[Leaf, ...] | None:
         """The leaves whose gradient is asked for; None if no gradient is asked for at all."""
         asking = [i for i, tensor in enumerate(self.tensors) if tensor.requires_grad]
         if not asking:
             return None
-        return frozenset(leaf for i in asking for leaf in self.leaf.get(i, ()) if leaf[0] not in ("hx", "initial"))
+        return tuple(leaf for i in asking for leaf in self.leaf.get(i, ()) if leaf[0] not in ("hx", "initial"))
 
 
 def _outside(

@@ -19,19 +19,17 @@ from carousel.engines.native_call import parse, run_backward, run_forward
 def call(
     text: str, reverse: bool, lengths: Tensor | None, resets: Tensor | None, inputs: Sequence[Tensor]
 ) -> Sequence[Tensor]:
-    """Runs a plan; returns the values of every step (T, B, w), then the final states (B, w)."""
+    """Runs a plan; returns the values of every step (T, B, w), the final states (B, w), then what is kept."""
     if torch.compiler.is_compiling():
-        values = torch.ops.carousel.scan(list(inputs), lengths, resets, text, reverse)
-    else:
-        values = Scan.apply(text, reverse, lengths, resets, *inputs)
-    return values[: parse(text).returned]
+        return torch.ops.carousel.scan(list(inputs), lengths, resets, text, reverse)
+    return Scan.apply(text, reverse, lengths, resets, *inputs)
 
 
 class Scan(torch.autograd.Function):
     """Forward over a whole sequence; returns everything that the plan lists, kept values last."""
 
     @staticmethod
-    def forward(text, reverse, lengths, resets, *inputs):  # type: ignore[no-untyped-def, override]
+    def forward(text, reverse, lengths, resets, *inputs):
         return tuple(run_forward(text, reverse, lengths, resets, inputs))
 
     @staticmethod
@@ -45,7 +43,7 @@ class Scan(torch.autograd.Function):
         ctx.save_for_backward(lengths, resets, *tensors, *used)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple:
         plan = parse(ctx.text)
         lengths, resets, *saved = ctx.saved_tensors
         inputs, outputs = saved[: ctx.count], saved[ctx.count :]
@@ -58,16 +56,18 @@ class Scan(torch.autograd.Function):
         return (None, None, None, None, *results)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, lengths: Any, resets: Any, *inputs: Tensor) -> tuple:
-        fixed = (text, reverse)
-        return _one_by_one(Scan, info.batch_size, in_dims, fixed, (lengths, resets, *inputs))
+    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, *tensors: Tensor | None) -> tuple:
+        plan = parse(text)
+        kinds = [*FLAGS, *plan.kinds]
+        many = Many(Scan, info.batch_size, (text, reverse), tensors, in_dims[2:], kinds)
+        return many.folded(plan.output_kinds) if many.only_rows() else many.one_by_one()
 
 
 class ScanBackward(torch.autograd.Function):
     """Backward over a whole sequence. It has no derivative of its own: second derivatives are the eager engine's."""
 
     @staticmethod
-    def forward(text, reverse, count, lengths, resets, *tensors):  # type: ignore[no-untyped-def, override]
+    def forward(text, reverse, count, lengths, resets, *tensors):
         kept = len(parse(text).outputs)
         inputs, outputs, grads = tensors[:count], tensors[count : count + kept], tensors[count + kept :]
         return tuple(run_backward(text, reverse, lengths, resets, inputs, outputs, grads))
@@ -78,29 +78,63 @@ class ScanBackward(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> None:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Any) -> None:
         raise RuntimeError(
             'the native engine has no second derivative; use engine="eager" (or `with carousel.use_engine("eager")`) '
             "where gradients of gradients are needed."
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, count: int, *tensors: Any) -> tuple:
-        return _one_by_one(ScanBackward, info.batch_size, in_dims, (text, reverse, count), tensors)
+    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, count: int, *tensors: Tensor | None) -> tuple:
+        plan = parse(text)
+        kinds = [*FLAGS, *plan.kinds, *plan.output_kinds, *plan.output_kinds[: plan.returned]]
+        many = Many(ScanBackward, info.batch_size, (text, reverse, count), tensors, in_dims[3:], kinds)
+        made = [plan.kinds[tensor] for tensor in plan.grads]
+        return many.folded(made) if many.only_rows() and "parameter" not in made else many.one_by_one()
 
 
-def _one_by_one(function: Any, size: int, in_dims: tuple, fixed: tuple, tensors: Sequence[Any]) -> tuple:
-    """One call a sample, stacked."""
-    dims = in_dims[len(fixed) :]
+FLAGS = ("lengths", "step")  # lengths (B,) and resets (T, B) go before the inputs
+ROWS_AT = {"lengths": 0, "step": 1, "batch": 0}  # the dimension of the batch
 
-    def sample(tensor: Any, dim: int | None, i: int) -> Any:
-        return tensor if tensor is None or dim is None else tensor.select(dim, i)
 
-    made = [
-        function.apply(*fixed, *(sample(t, d, i) for t, d in zip(tensors, dims, strict=True))) for i in range(size)
-    ]
-    stacked = tuple(torch.stack(values) for values in zip(*made, strict=True))
-    return stacked, (0,) * len(stacked)
+class Many:
+    """One function on a stack of arguments (`torch.vmap`): as one larger batch where only rows are stacked."""
+
+    def __init__(self, function: Any, size: int, fixed: tuple, tensors: Sequence, dims: Sequence, kinds: Sequence[str]):
+        self.function, self.size, self.fixed = function, size, fixed
+        self.tensors, self.dims, self.kinds = tensors, dims, kinds
+
+    def only_rows(self) -> bool:
+        """Whether every stacked argument has a batch dimension."""
+        stacked = [kind for kind, d in zip(self.kinds, self.dims, strict=True) if d is not None]
+        return all(kind in ROWS_AT for kind in stacked)
+
+    def _fold(self, tensor: Tensor | None, dim: int | None, kind: str) -> Tensor | None:
+        if tensor is None or kind == "parameter":
+            return tensor
+        at = ROWS_AT[kind]
+        stack = tensor.unsqueeze(at) if dim is None else tensor.movedim(dim, at)
+        shape = [*stack.shape]
+        shape[at] = self.size
+        return stack.expand(shape).flatten(at, at + 1).contiguous()
+
+    def folded(self, made: Sequence[str]) -> tuple:
+        """One call; what it returns is unfolded."""
+        arguments = map(self._fold, self.tensors, self.dims, self.kinds)
+        values = self.function.apply(*self.fixed, *arguments)
+        at = tuple(ROWS_AT[kind] for kind in made)
+        return tuple(v.unflatten(d, (self.size, -1)) for v, d in zip(values, at, strict=True)), at
+
+    def one_by_one(self) -> tuple:
+        """One call a sample, stacked."""
+
+        def sample(i: int) -> list:
+            pairs = zip(self.tensors, self.dims, strict=True)
+            return [t if t is None or d is None else t.select(d, i) for t, d in pairs]
+
+        made = [self.function.apply(*self.fixed, *sample(i)) for i in range(self.size)]
+        stacked = tuple(torch.stack(values) for values in zip(*made, strict=True))
+        return stacked, (0,) * len(stacked)
 
 
 @torch.library.custom_op("carousel::scan", mutates_args=())
@@ -112,7 +146,7 @@ def scan_op(
 
 
 @scan_op.register_fake
-def _scan_shapes(inputs, lengths, resets, text, reverse):  # type: ignore[no-untyped-def]
+def _scan_shapes(inputs, lengths, resets, text, reverse):
     plan, x = parse(text), inputs[0]
     T, B = x.shape[:2]
     return [x.new_empty((T, B, w) if shape == "step" else (B, w)) for shape, w in plan.outputs]
@@ -133,7 +167,7 @@ def scan_backward_op(
 
 
 @scan_backward_op.register_fake
-def _gradient_shapes(inputs, outputs, grads, lengths, resets, text, reverse):  # type: ignore[no-untyped-def]
+def _gradient_shapes(inputs, outputs, grads, lengths, resets, text, reverse):
     return [inputs[i].new_empty(inputs[i].shape) for i in parse(text).grads]
 
 
@@ -156,4 +190,3 @@ def _op_backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
 
 
 scan_op.register_autograd(_op_backward, setup_context=_save)
-

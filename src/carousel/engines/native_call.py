@@ -8,6 +8,7 @@ Legend: T time, B batch, w a width.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_core: Any = None
+MISSING: str | None = None
 try:
-    from carousel import _core
+    _core = importlib.import_module("carousel._core")
 except ImportError as error:  # built without a compiler
-    _core = None  # type: ignore[assignment]
-    MISSING: str | None = f"the compiled core carousel._core is not there ({error})"
-else:
-    MISSING = None
+    MISSING = f"the compiled core carousel._core is not there ({error})"
 
 Place = tuple[str, int, int]  # which list of tensors, the index in it, and the row (or head) at which it starts
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -52,6 +52,17 @@ class Plan:
     covered: dict[int, int] = field(default_factory=dict)
     shapes: dict[int, str] = field(default_factory=dict)
     used_outputs: list[int] = field(default_factory=list)
+
+    @property
+    def kinds(self) -> list[str]:
+        """For each input what it has beside its columns: "step" (T, B), "batch" (B) or "parameter" (nothing)."""
+        rows = {"step": "step", "batch": "batch", "hx": "batch", "initial": "batch"}
+        return [rows.get(self.shapes.get(i, "step"), "parameter") for i in range(max(self.shapes) + 1)]
+
+    @property
+    def output_kinds(self) -> list[str]:
+        """The same for what forward returns."""
+        return [shape for shape, _ in self.outputs]
 
 
 @lru_cache(maxsize=512)
@@ -87,13 +98,14 @@ def _side(program: dict, bind: dict[str, list[int]], order: dict[str, int], step
     for _, _, name in program["externals"]:
         kind, _, rest = name.partition(":")
         if name in bind:
-            places.append(("inputs", *bind[name]))  # type: ignore[arg-type]
+            places.append(("inputs", bind[name][0], bind[name][1]))
         elif name in order:
             places.append(("outputs", order[name], 0))
         elif kind in ("grad_out", "d_final"):
             places.append(("grads", int(rest) + (0 if kind == "grad_out" else steps), 0))
         else:
-            places.append(("results", *bind[name.removeprefix("d_")]))  # type: ignore[arg-type]
+            tensor, row = bind[name.removeprefix("d_")]
+            places.append(("results", tensor, row))
     core = _core.Program(json.dumps(program))
     return Side(core, [shape for shape, _, _ in program["externals"]], places)
 
@@ -136,7 +148,8 @@ def _address(tensor: Tensor | None, shape: str, start: int) -> tuple[int, int, i
 
 
 def _run(side: Side, x: Tensor, reverse: bool, lengths: Tensor | None, resets: Tensor | None, lists: dict) -> None:
-    pointers, strides = [], []
+    pointers: list[int] = []
+    strides: list[int] = []
     for shape, (kind, index, start) in zip(side.shapes, side.places, strict=True):
         pointer, s0, s1 = _address(lists[kind][index], shape, start)
         pointers.append(pointer)
@@ -189,12 +202,10 @@ def run_backward(
     assert plan.backward is not None
     inputs = [ready(t) for t in inputs]
     grads = [None if g is None else ready(g) for g in grads]
-    results: list[Tensor | None] = [None] * len(inputs)
-    for tensor in plan.grads:
-        results[tensor] = gradient_room(plan, tensor, inputs[tensor])
+    results = {tensor: gradient_room(plan, tensor, inputs[tensor]) for tensor in plan.grads}
     lists = {"inputs": inputs, "outputs": outputs, "grads": grads, "results": results}
     _run(plan.backward, inputs[0], reverse, lengths, resets, lists)
-    return [results[tensor] for tensor in plan.grads]  # type: ignore[misc]
+    return [results[tensor] for tensor in plan.grads]
 
 
 def gradient_room(plan: Plan, tensor: int, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From a cell to the native programs: lower, differentiate, clean, choose what to keep, emit. Results are remembered."""
+"""From a cell to the native programs: lower, differentiate, clean, choose what to keep, emit. Results are cached."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from carousel.graph.assembling import backward_program, forward_program
 from carousel.graph.cell import Cell
 from carousel.graph.derivative import StepDag, differentiate
 from carousel.graph.lowering import clean, leaf_sources, lower
 from carousel.graph.plan import Kept, choose_kept
-from carousel.graph.program import as_data, backward_program, forward_program
 
 Sizes = tuple[tuple[str, int], ...]
 Leaf = tuple[str, int]  # kind ("step", "batch", "vector" or "matrix") and the index of its node in the cell's trace
@@ -50,9 +50,9 @@ def programs(cell: Cell, sizes: Sizes, record: tuple[int, ...], wanted: frozense
     """
     if wanted is None:
         step, _ = lower(cell, dict(sizes), record, ())
-        made = {"forward": as_data(forward_program(clean(step), Kept())), "backward": None}
+        made = {"forward": forward_program(clean(step), Kept()).as_data(), "backward": None}
     else:
         derived = derive(cell, sizes, record, wanted)
         forward = forward_program(derived.step, derived.kept)
-        made = {"forward": as_data(forward), "backward": as_data(backward_program(derived.step, derived.kept))}
+        made = {"forward": forward.as_data(), "backward": backward_program(derived.step, derived.kept).as_data()}
     return json.dumps(made, separators=(",", ":"))

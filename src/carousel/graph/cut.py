@@ -40,7 +40,9 @@ def minimum_cut(
     while path := _augmenting_path(capacity, neighbours):
         flow = min(capacity[edge] for edge in path)
         if flow == INFINITE:
-            raise ValueError("minimum_cut: a path from source to sink has no finite cost; give every node a finite price.")
+            raise ValueError(
+                "minimum_cut: a path from source to sink has no finite cost; give every node a finite price."
+            )
         for u, v in path:
             capacity[u, v] -= flow
             capacity[v, u] += flow

@@ -1,7 +1,7 @@
 """The step graph at concrete widths: hash-consed nodes that the passes rewrite, simplified as they are made.
 
-A node knows how often it changes, its *level*: parameters never change (`CONSTANT`), static inputs change with the batch
-row (`SEQUENCE`), inputs with the step (`STEP`), and whatever reads a state must wait for the step before (`LOOP`).
+A node knows how often it changes, its *level*: parameters never change (`CONSTANT`), static inputs change with the
+batch row (`SEQUENCE`), inputs with the step (`STEP`), and whatever reads a state waits for the step before (`LOOP`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 CONSTANT, SEQUENCE, STEP, LOOP = range(4)
 
@@ -24,7 +25,9 @@ LEAVES = {
 UNARY = frozenset("neg sigmoid tanh exp log softplus relu abs sign sqrt sin cos floor recip positive copy".split())
 BINARY = frozenset("add sub mul div maximum minimum lt le gt ge eq ne dsigmoid dtanh".split())
 ELEMENTWISE = UNARY | BINARY | {"where", "clip"}
-ROW_OPS = frozenset("mean sum softmax normalize rstd normalize_grad softmax_grad expand blocksum slice pad concat".split())
+ROW_OPS = frozenset(
+    "mean sum softmax normalize rstd normalize_grad softmax_grad expand blocksum slice pad concat".split()
+)
 CHEAP_ROW_OPS = frozenset("expand blocksum slice pad concat".split())
 COMMUTATIVE = frozenset("add mul maximum minimum eq ne".split())
 
@@ -46,12 +49,12 @@ class Node:
     args: tuple[int, ...]
     width: int
     level: int
-    attr: tuple[tuple[str, object], ...] = ()
+    attr: tuple[tuple[str, Any], ...] = ()
 
-    def __getitem__(self, name: str) -> object:
+    def __getitem__(self, name: str) -> Any:
         return dict(self.attr)[name]
 
-    def get(self, name: str, default: object = None) -> object:
+    def get(self, name: str, default: Any = None) -> Any:
         return dict(self.attr).get(name, default)
 
 
@@ -86,7 +89,7 @@ class Dag:
         return node.op == "number" and (value is None or node["value"] == value)
 
     def value(self, index: int) -> float:
-        return self[index]["value"]  # type: ignore[return-value]
+        return self[index]["value"]
 
     def ew(self, op: str, *args: int, **attr: object) -> int:
         """An elementwise node, simplified where the result keeps its width."""

@@ -13,7 +13,7 @@ from carousel.graph.dag import Dag
 class StepDag:
     """One step of a cell: what it reads, what it makes, and (after `differentiate`) the gradients of both.
 
-    `states[k]`, `news[k]`: state k before and after; `outs`: the values returned at every step, the layer's output first.
+    `states[k]`, `news[k]`: state k before and after; `outs`: what is returned at every step, the layer's output first.
     `carry_outs[k]`: gradient of state k before the step, or None where the equations do not read it.
     `step_grads`: gradient of each per-step input. `row_grads`: (leaf, factor, ...): the product of the factors is to be
     summed over steps (and over the batch, for a parameter). `matrix_grads`: (matrix, heads, gradient of the product,
@@ -157,7 +157,7 @@ def _differentiate_product(step: StepDag, n: int, d: int, needs: set[int], give:
     (source,) = node.args
     matrix, heads = node["matrix"], node["heads"]
     if node["learned"]:
-        step.matrix_grads.append((matrix, heads, d, source))  # type: ignore[arg-type]
+        step.matrix_grads.append((matrix, heads, d, source))
     if source in needs:
         give(source, g.add("matmul", (d,), g[source].width, matrix=matrix, heads=heads, transposed=True, learned=False))
 
@@ -176,5 +176,3 @@ def _total(g: Dag, terms: list[int]) -> int:
     for term in terms[1:]:
         total = g.ew("add", total, term)
     return total
-
-

@@ -10,7 +10,18 @@ from carousel.graph.compiling import Derived, derive, leaves
 from carousel.graph.dag import STEP, Dag
 from carousel.graph.plan import backward_nodes, place_backward, place_forward
 
-SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+SYMBOLS = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+}
 
 
 def describe(cell: Cell) -> str:
@@ -54,12 +65,12 @@ class Words:
         if node.op == "number":
             return f"{node['value']:g}"
         if node.op in ("vector", "batch", "step"):
-            return self.trace_name(node["source"])  # type: ignore[arg-type]
+            return self.trace_name(node["source"])
         if depth == 0:
             return "..."
         args = [self(a, depth - 1) for a in node.args]
         if node.op == "matmul":
-            return f"{self.trace_name(node['matrix'])} @ {args[0]}"  # type: ignore[arg-type]
+            return f"{self.trace_name(node['matrix'])} @ {args[0]}"
         if node.op in SYMBOLS:
             return f"({args[0]} {SYMBOLS[node.op]} {args[1]})"
         return f"{node.op}({', '.join(args)})"
@@ -79,7 +90,7 @@ class Words:
         for n in sorted(nodes):
             node: Dag = self.dag
             if node[n].op == "matmul":
-                grouped[node[n].args[0]].append(self.trace_name(node[n]["matrix"]))  # type: ignore[arg-type]
+                grouped[node[n].args[0]].append(self.trace_name(node[n]["matrix"]))
         return "; ".join(f"{', '.join(matrices)} @ {self(source)}" for source, matrices in grouped.items())
 
     def outside(self) -> str:
@@ -87,7 +98,7 @@ class Words:
         found = [node for node in self.dag.nodes if node.op in ("vector", "batch")]
         sources = [node["source"] for node in found]
         nodes = self.cell.step.nodes
-        return ", ".join(self.trace_name(s) for s in sources if nodes[s].op not in ("parameter", "side"))  # type: ignore[index, arg-type]
+        return ", ".join(self.trace_name(s) for s in sources if nodes[s].op not in ("parameter", "side"))
 
     def recomputed(self) -> str:
         """Values of the forward step that backward computes again instead of reading them."""

@@ -30,7 +30,9 @@ def trace_levels(cell: Cell) -> list[int]:
     return levels
 
 
-def lower(cell: Cell, sizes: Mapping[str, int], record: Iterable[int], learned: Iterable[int]) -> tuple[StepDag, dict[int, int]]:
+def lower(
+    cell: Cell, sizes: Mapping[str, int], record: Iterable[int], learned: Iterable[int]
+) -> tuple[StepDag, dict[int, int]]:
     """The cell's step at concrete sizes, and the map from trace nodes to graph nodes.
 
     `record` names trace nodes to return at every step beside the output; `learned` the matrices (trace nodes) whose
@@ -73,7 +75,7 @@ def lower(cell: Cell, sizes: Mapping[str, int], record: Iterable[int], learned: 
         if levels[i] >= STEP or node.op == "state":
             value(i)
     states = [value(i) for i, node in enumerate(step.nodes) if node.op == "state"]
-    states.sort(key=lambda s: dag[s]["k"])  # type: ignore[arg-type, return-value]
+    states.sort(key=lambda s: dag[s]["k"])
     news = [spread(dag, value(i), dag[s].width) for i, s in zip(step.outputs, states, strict=True)]
     outs = [spread(dag, value(i), step.nodes[i].width.resolve(sizes)) for i in (step.output, *record)]
     names = {made[i]: node.names[0] for i, node in enumerate(step.nodes) if i in made and node.names}
@@ -180,5 +182,5 @@ def leaf_sources(dag: Dag) -> dict[str, list[int]]:
         if kind in ("matrix", "vector", "batch", "step"):
             source = node["matrix"] if kind == "matrix" else node["source"]
             if source not in found[kind]:
-                found[kind].append(source)  # type: ignore[arg-type]
+                found[kind].append(source)
     return dict(found)

@@ -1,7 +1,8 @@
 """Decisions about a differentiated step: what forward keeps for backward, and where each value is computed.
 
-A sequence runs in blocks of steps. Per block, a value is computed *before* the loop (all steps of the block at once), in
-the *loop* (step after step), or *after* it (all steps at once again). Only what waits for the step before is in the loop.
+A sequence runs in blocks of steps. Per block, a value is computed *before* the loop (all steps of the block at once),
+in the *loop* (step after step), or *after* it (all steps at once again). Only what waits for the step before is in
+the loop.
 """
 
 from __future__ import annotations
@@ -161,12 +162,18 @@ def place(
 
 
 def _slots(
-    dag: Dag, looped: set[int], early: Callable[[int], bool], available: Callable[[int], bool], loop_roots: Iterable[int]
+    dag: Dag,
+    looped: set[int],
+    early: Callable[[int], bool],
+    available: Callable[[int], bool],
+    loop_roots: Iterable[int],
 ) -> set[int]:
     """Which per-step values to compute before the loop: a minimum cut over widths between the inputs and the loop."""
     reached = dag.ancestors(loop_roots, available)
     readers = {n for n in reached if n in looped or not early(n)}
-    nodes = {n for n in reached if n not in readers and dag[n].level == STEP and (not available(n) or dag[n].op == "step")}
+    nodes = {
+        n for n in reached if n not in readers and dag[n].level == STEP and (not available(n) or dag[n].op == "step")
+    }
     read = {a for n in readers for a in dag[n].args if a in nodes} | (nodes & set(loop_roots))
     if not read:
         return set()

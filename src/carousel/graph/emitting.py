@@ -1,0 +1,247 @@
+"""Turns the nodes of one part of a program into phases: products and the elementwise code that follows them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from carousel.graph.dag import ROW_OPS, Dag
+from carousel.graph.program import Instruction, Program, Value
+
+Stores = dict[int, list[Value]]  # where the value of a node must go
+
+FUSED = {("add", 0): "fma", ("add", 1): "fma", ("sub", 0): "fms", ("sub", 1): "fnma"}
+
+
+@dataclass
+class Product:
+    """A sum of matrix products, and what it starts from."""
+
+    segments: list[int]
+    init: int | None = None
+
+
+class Emitter:
+    """Turns the nodes of one part of a block into phases.
+
+    A phase is a set of products and then elementwise code of one width; whatever needs a whole row of a value
+    (products, row operations) waits for the phase that makes it. `read` gives the operand of a value that is there
+    already; `stores` where a node's value must go; `scratch` is the kind of space for values that only later phases of
+    this part read.
+    """
+
+    def __init__(
+        self, program: Program, dag: Dag, nodes: set[int], stores: dict[int, list[Value]], read: Callable, scratch: str
+    ) -> None:
+        self.program, self.dag, self.read, self.scratch = program, dag, read, scratch
+        self.nodes = sorted(nodes)
+        self.inside = nodes
+        self.stores = {n: list(v) for n, v in stores.items() if n in nodes}
+        self.copies = {n: list(v) for n, v in stores.items() if n not in nodes}
+        self.uses = Counter(a for n in self.nodes for a in set(dag[n].args))
+        self.products: dict[int, Product] = {}
+        self.absorbed: set[int] = set()
+        self.fused: dict[int, int] = {}
+        self.home: dict[int, Value] = {}
+
+    def phases(self) -> list[list]:
+        self._join_products()
+        self._fuse_multiplications()
+        stage = self._stages()
+        out: list[list] = []
+        live = [n for n in self.nodes if n not in self.absorbed]
+        self._assign_homes(live, stage)
+        for s in range(max(stage.values(), default=-1) + 1):
+            here = [n for n in live if stage[n] == s]
+            for n in here:
+                if self._is_whole_row(n):
+                    out += self._row_phases(n)
+            widths = sorted({self.dag[n].width for n in here if not self._is_whole_row(n)})
+            out += [self._tile_phase([n for n in here if not self._is_whole_row(n)], w) for w in widths]
+        return out + self._copy_phases()
+
+    # ---- what is computed together
+
+    def _single(self, n: int) -> bool:
+        return self.uses[n] == 1 and n not in self.stores
+
+    def _join_products(self) -> None:
+        """Products into the same sum become one, which starts from a value that is there already."""
+        for n in self.nodes:
+            node = self.dag[n]
+            if node.op == "matmul" and node["heads"] == 1:
+                self.products[n] = Product([n])
+            elif node.op == "add" and node.args[0] != node.args[1]:
+                self._join_sum(n, *node.args)
+
+    def _join_sum(self, n: int, a: int, b: int) -> None:
+        for product, other in ((a, b), (b, a)):
+            mine = self.products.get(product)
+            if mine is None or not self._single(product):
+                continue
+            theirs = self.products.get(other)
+            if theirs is not None and self._single(other) and None in (mine.init, theirs.init):
+                init = theirs.init if mine.init is None else mine.init
+                self.products[n] = Product(mine.segments + theirs.segments, init)
+                self.absorbed |= {product, other}
+                return
+            outside = (
+                other not in self.inside
+                and self.dag[other].op != "number"
+                and self.dag[other].width == self.dag[n].width
+            )
+            if mine.init is None and outside:
+                self.products[n] = Product(mine.segments, other)
+                self.absorbed.add(product)
+                return
+
+    def _fuse_multiplications(self) -> None:
+        for n in self.nodes:
+            node = self.dag[n]
+            if node.op not in ("add", "sub") or n in self.products:
+                continue
+            for side, a in enumerate(node.args):
+                if (
+                    a in self.inside
+                    and self.dag[a].op == "mul"
+                    and self._single(a)
+                    and self.dag[a].width == node.width
+                    and node.args[0] != node.args[1]
+                ):
+                    self.fused[n] = side
+                    self.absorbed.add(a)
+                    break
+
+    def _operands(self, n: int) -> list[int]:
+        """What node n reads, with everything absorbed into it resolved."""
+        if n in self.products:
+            product = self.products[n]
+            return [self.dag[s].args[0] for s in product.segments] + ([] if product.init is None else [product.init])
+        args = list(self.dag[n].args)
+        if n in self.fused:
+            side = self.fused[n]
+            args = [*self.dag[args[side]].args, args[1 - side]]
+        return args
+
+    def _is_whole_row(self, n: int) -> bool:
+        node = self.dag[n]
+        return node.op in ROW_OPS or (node.op == "matmul" and node["heads"] > 1)
+
+    def _needs_rows(self, n: int) -> bool:
+        return n in self.products or self._is_whole_row(n)
+
+    def _stages(self) -> dict[int, int]:
+        """How many whole-row operations stand before each node."""
+        stage: dict[int, int] = {}
+        for n in self.nodes:
+            if n not in self.absorbed:
+                inner = [stage[a] for a in self._operands(n) if a in stage]
+                stage[n] = max(inner, default=-1 if self._needs_rows(n) else 0) + self._needs_rows(n)
+        return stage
+
+    def _assign_homes(self, live: list[int], stage: dict[int, int]) -> None:
+        """The operand from which each node's value is read inside this part."""
+        outlives: set[int] = set()
+        read_at_all: set[int] = set()
+        for n in live:
+            for a in self._operands(n):
+                if a in stage:
+                    read_at_all.add(a)
+                    same_phase = stage[a] == stage[n] and self.dag[a].width == self.dag[n].width
+                    if self._needs_rows(n) or self._is_whole_row(a) or not same_phase:
+                        outlives.add(a)
+        for n in live:
+            width = self.dag[n].width
+            places = self.stores.setdefault(n, [])
+            readable = [v for v in places if self.program.values[v][0] != "carry_out"]
+            if readable:
+                self.home[n] = readable[0]
+            elif places and n not in read_at_all and len(places) == 1:
+                self.home[n] = places[0]
+            elif n in outlives or self._is_whole_row(n):
+                self.home[n] = self.program.value(self.scratch, width, fresh=True)
+            else:
+                self.home[n] = self.program.value("temp", width, fresh=True)
+
+    def operand(self, n: int) -> Value:
+        return self.home[n] if n in self.home else self.read(n)
+
+    def _copies_of(self, n: int) -> list[Instruction]:
+        home = self.home[n]
+        return [["copy", v, home, -1, -1] for v in self.stores[n] if v != home]
+
+    # ---- phases
+
+    def _row_phases(self, n: int) -> list[list]:
+        node, home = self.dag[n], self.home[n]
+        if node.op == "matmul":
+            phases = self._blocked_product(n)
+        else:
+            number = node.get("n", node.get("start", 0))
+            sources = [self.operand(a) for a in node.args]
+            phases = [["row", node.op, home, sources, number, node.get("eps", 0.0)]]
+        if copies := self._copies_of(n):
+            phases.append(["tile", node.width, [], copies])
+        return phases
+
+    def _blocked_product(self, n: int) -> list[list]:
+        """A block-diagonal product: one product a head, each on its columns."""
+        node, program = self.dag[n], self.program
+        heads: int = node["heads"]
+        rows, columns = node.width // heads, self.dag[node.args[0]].width // heads
+        phases = []
+        for head in range(heads):
+            source = program.view(self.operand(node.args[0]), head * columns, columns)
+            segment = [program.matrix(node["matrix"], head), int(node["transposed"]), source]
+            phases.append(["tile", rows, [[program.view(self.home[n], head * rows, rows), -1, [segment]]], []])
+        return phases
+
+    def _tile_phase(self, nodes: Iterable[int], width: int) -> list:
+        products, code = [], []
+        for n in nodes:
+            if self.dag[n].width != width:
+                continue
+            if n in self.products:
+                products.append(self._product(n))
+            else:
+                code.append(self._instruction(n))
+            code += self._copies_of(n)
+        return ["tile", width, products, self._reuse_temps(products, code)]
+
+    def _product(self, n: int) -> list:
+        product = self.products[n]
+        segments = []
+        for s in product.segments:
+            node = self.dag[s]
+            matrix = self.program.matrix(node["matrix"], 0)
+            segments.append([matrix, int(node["transposed"]), self.operand(node.args[0])])
+        return [self.home[n], -1 if product.init is None else self.operand(product.init), segments]
+
+    def _instruction(self, n: int) -> Instruction:
+        op = FUSED[self.dag[n].op, self.fused[n]] if n in self.fused else self.dag[n].op
+        args = [self.operand(a) for a in self._operands(n)]
+        return [op, self.home[n], *args, *[-1] * (3 - len(args))]
+
+    def _reuse_temps(self, products: list, code: list[Instruction]) -> list[Instruction]:
+        """Give tiles whose value is read no more to later values, so that a phase touches little memory."""
+        values = self.program.values
+        last = {v: i for i, line in enumerate(code) for v in line[2:] if v >= 0 and values[v][0] == "temp"}
+        free: list[Value] = []
+        name = {p[0]: p[0] for p in products}
+        out = []
+        for i, (op, dst, *args) in enumerate(code):
+            new_args = [name.get(a, a) for a in args]
+            free += {name[a] for a in args if last.get(a) == i}
+            if values[dst][0] == "temp" and dst not in name:
+                name[dst] = free.pop() if free else dst
+            out.append([op, name.get(dst, dst), *new_args])
+        return out
+
+    def _copy_phases(self) -> list[list]:
+        """Values that are there already and must go somewhere as they are."""
+        by_width: dict[int, list[Instruction]] = defaultdict(list)
+        for n, places in self.copies.items():
+            for place in places:
+                by_width[self.program.values[place][1]].append(["copy", place, self.read(n), -1, -1])
+        return [["tile", width, [], code] for width, code in sorted(by_width.items())]
