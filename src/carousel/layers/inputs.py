@@ -32,25 +32,25 @@ class Form:
         """The shape that something with a time axis is to have, for error messages."""
         if not self.batched:
             return _shape(["T", *tail])
-        return _shape(["B", "T", *tail] if self.batch_first and self.packed is None else ["T", "B", *tail])
+        return _shape(["B", "T", *tail] if self.batch_first else ["T", "B", *tail])
 
     def time_major(self, value: Tensor) -> Tensor:
         """`value` with (T, B) in front."""
         if not self.batched:
             return value.unsqueeze(1)
-        return value.transpose(0, 1) if self.batch_first and self.packed is None else value
+        return value.transpose(0, 1) if self.batch_first else value
 
     def restore(self, value: Tensor) -> Tensor:
         """The way back from `time_major`, for outputs (T, B, w)."""
         if not self.batched:
             return value.squeeze(1)
-        return value.transpose(0, 1) if self.batch_first and self.packed is None else value
+        return value.transpose(0, 1) if self.batch_first else value
 
     def restore_seen(self, value: Tensor) -> Tensor:
         """The way back for what was recorded, (L, T, B, w)."""
         if not self.batched:
             return value.squeeze(2)
-        return value.transpose(1, 2) if self.batch_first and self.packed is None else value
+        return value.transpose(1, 2) if self.batch_first else value
 
     def pack(self, y: Tensor, lengths: Tensor) -> PackedSequence:
         """y (T, B, w) packed as the input was."""
@@ -166,7 +166,7 @@ def _read_side(form: Form, name: str, side: Side, width: int, value: Tensor, x: 
 def _check_axes(form: Form, what: str, value: Tensor, x: Tensor, tail: tuple[int, ...]) -> None:
     T, B = x.shape[:2]
     expected = (T, *tail) if not form.batched else (T, B, *tail)
-    if form.batched and form.batch_first and form.packed is None:
+    if form.batched and form.batch_first:
         expected = (B, T, *tail)
     if tuple(value.shape) != expected:
         raise ValueError(
@@ -182,8 +182,8 @@ def read_states(
     if hx is None:
         return None
     if isinstance(hx, Tensor) or len(hx) != len(names):
-        given = "a tensor" if isinstance(hx, Tensor) else f"{len(hx)} values"
-        raise TypeError(f"{form.name}: hx is {given}, expected a tuple of {len(names)}: ({', '.join(names)},).")
+        given = "a tensor" if isinstance(hx, Tensor) else f"a tuple of {len(hx)}"
+        raise TypeError(f"{form.name}: hx is {given}, expected a tuple of {len(names)}: {_shape(names)}.")
     B, read = x.shape[1], []
     for name, width, state in zip(names, widths, hx, strict=True):
         expected = (L, B, width) if form.batched else (L, width)

@@ -6,20 +6,18 @@ Legend: T time, B batch, D input features, H hidden units, L layers x directions
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
+from carousel.graph import Cell
 from carousel.layers import stack as driver
 from carousel.layers.initial import lookup, start
 from carousel.layers.inputs import Lengths
 from carousel.layers.masks import check_keep
-
-if TYPE_CHECKING:
-    from carousel.graph import Cell
 
 
 class Recurrent(nn.Module):
@@ -70,6 +68,8 @@ class Recurrent(nn.Module):
         **sizes: int,
     ) -> None:
         super().__init__()
+        if not isinstance(cell, Cell):
+            raise TypeError(f"Recurrent: cell is a {type(cell).__name__}, expected a cell made by @carousel.cell.")
         self.cell = cell
         self.input_size = _check_count(cell, "input_size", input_size)
         self.hidden_size = _check_count(cell, "hidden_size", hidden_size)
