@@ -1,0 +1,97 @@
+// The interpreter of elementwise code over one tile: instruction after instruction, while the tile is in the first
+// cache. Every operand is rows of whole vectors; what is narrower was staged before.
+
+template <class T>
+struct Reference {
+    T* const* rows;
+    int64_t column;
+
+    T* operator[](int m) const { return rows[m] + column; }
+};
+
+template <class T>
+struct TileShape {
+    int rows, vectors;
+};
+
+template <class T, class F>
+inline void map1(TileShape<T> s, Reference<T> d, Reference<T> a, F f) {
+    for (int m = 0; m < s.rows; ++m) {
+        T* out = d[m];
+        const T* x = a[m];
+        for (int v = 0; v < s.vectors * kLanes<T>; v += kLanes<T>) store<T>(out + v, f(load(x + v)));
+    }
+}
+
+template <class T, class F>
+inline void map2(TileShape<T> s, Reference<T> d, Reference<T> a, Reference<T> b, F f) {
+    for (int m = 0; m < s.rows; ++m) {
+        T* out = d[m];
+        const T *x = a[m], *y = b[m];
+        for (int v = 0; v < s.vectors * kLanes<T>; v += kLanes<T>) store<T>(out + v, f(load(x + v), load(y + v)));
+    }
+}
+
+template <class T, class F>
+inline void map3(TileShape<T> s, Reference<T> d, Reference<T> a, Reference<T> b, Reference<T> c, F f) {
+    for (int m = 0; m < s.rows; ++m) {
+        T* out = d[m];
+        const T *x = a[m], *y = b[m], *z = c[m];
+        for (int v = 0; v < s.vectors * kLanes<T>; v += kLanes<T>)
+            store<T>(out + v, f(load(x + v), load(y + v), load(z + v)));
+    }
+}
+
+template <class T, class M>
+inline Vec<T> one_where(M condition) {
+    return condition ? all(T(1)) : Vec<T>{};
+}
+
+template <class T>
+void run_instruction(const Instruction& i, const Reference<T>* refs, TileShape<T> s) {
+    using V = Vec<T>;
+    const Reference<T> d = refs[i.dst], a = refs[i.a], b = refs[i.b < 0 ? i.a : i.b], c = refs[i.c < 0 ? i.a : i.c];
+    switch (i.op) {
+        case Op::copy: return map1(s, d, a, [](V x) { return x; });
+        case Op::neg: return map1(s, d, a, [](V x) { return -x; });
+        case Op::sigmoid: return map1(s, d, a, [](V x) { return sigmoid_of<T>(x); });
+        case Op::tanh: return map1(s, d, a, [](V x) { return tanh_of<T>(x); });
+        case Op::exp: return map1(s, d, a, [](V x) { return exp_of<T>(x); });
+        case Op::log: return map1(s, d, a, [](V x) { return log_of<T>(x); });
+        case Op::softplus: return map1(s, d, a, [](V x) { return softplus_of<T>(x); });
+        case Op::relu: return map1(s, d, a, [](V x) { return x <= T(0) ? V{} : x; });
+        case Op::abs: return map1(s, d, a, [](V x) { return abs_of<T>(x); });
+        case Op::sign:
+            return map1(s, d, a, [](V x) { return one_where<T>(x > T(0)) - one_where<T>(x < T(0)); });
+        case Op::sqrt: return map1(s, d, a, [](V x) { return each_lane<T>(x, [](T y) { return sqrt_of(y); }); });
+        case Op::sin: return map1(s, d, a, [](V x) { return each_lane<T>(x, [](T y) { return sin_of(y); }); });
+        case Op::cos: return map1(s, d, a, [](V x) { return each_lane<T>(x, [](T y) { return cos_of(y); }); });
+        case Op::floor: return map1(s, d, a, [](V x) { return each_lane<T>(x, [](T y) { return floor_of(y); }); });
+        case Op::recip: return map1(s, d, a, [](V x) { return T(1) / x; });
+        case Op::positive: return map1(s, d, a, [](V x) { return one_where<T>(x > T(0)); });
+        case Op::add: return map2(s, d, a, b, [](V x, V y) { return x + y; });
+        case Op::sub: return map2(s, d, a, b, [](V x, V y) { return x - y; });
+        case Op::mul: return map2(s, d, a, b, [](V x, V y) { return x * y; });
+        case Op::div: return map2(s, d, a, b, [](V x, V y) { return x / y; });
+        // a NaN on either side stays NaN, as in PyTorch
+        case Op::maximum: return map2(s, d, a, b, [](V x, V y) { return (x > y) | (x != x) ? x : y; });
+        case Op::minimum: return map2(s, d, a, b, [](V x, V y) { return (x < y) | (x != x) ? x : y; });
+        case Op::lt: return map2(s, d, a, b, [](V x, V y) { return one_where<T>(x < y); });
+        case Op::le: return map2(s, d, a, b, [](V x, V y) { return one_where<T>(x <= y); });
+        case Op::gt: return map2(s, d, a, b, [](V x, V y) { return one_where<T>(x > y); });
+        case Op::ge: return map2(s, d, a, b, [](V x, V y) { return one_where<T>(x >= y); });
+        case Op::eq: return map2(s, d, a, b, [](V x, V y) { return one_where<T>(x == y); });
+        case Op::ne: return map2(s, d, a, b, [](V x, V y) { return one_where<T>(x != y); });
+        case Op::fma: return map3(s, d, a, b, c, [](V x, V y, V z) { return x * y + z; });
+        case Op::fms: return map3(s, d, a, b, c, [](V x, V y, V z) { return x * y - z; });
+        case Op::fnma: return map3(s, d, a, b, c, [](V x, V y, V z) { return z - x * y; });
+        case Op::where: return map3(s, d, a, b, c, [](V x, V y, V z) { return x != T(0) ? y : z; });
+        case Op::clip:
+            return map3(s, d, a, b, c, [](V x, V low, V high) {
+                x = x < low ? low : x;
+                return x > high ? high : x;
+            });
+        case Op::dsigmoid: return map2(s, d, a, b, [](V x, V y) { return x * (y * (T(1) - y)); });
+        case Op::dtanh: return map2(s, d, a, b, [](V x, V y) { return x * (T(1) - y * y); });
+    }
+}

@@ -1,0 +1,125 @@
+// What the executor and the kernels of each instruction set share: plain data only. Nothing with a body may stand
+// here: a function compiled once for AVX-512 and once for the baseline would be merged by the linker into either one.
+#pragma once
+#include <cstdint>
+
+namespace carousel {
+
+constexpr int64_t kTileRows = 6;       // rows of a register tile
+constexpr int64_t kPanel = 64;         // columns of a panel of weights, and of a tile
+constexpr int64_t kChunkRows = 96;     // rows whose addresses are worked out together
+constexpr int64_t kReduceRows = 256;   // rows that a gradient takes in at a time
+constexpr int kMostOperands = 256;     // of one tile phase
+
+enum class Op : int32_t {
+    copy, neg, sigmoid, tanh, exp, log, softplus, relu, abs, sign, sqrt, sin, cos, floor, recip, positive,
+    add, sub, mul, div, maximum, minimum, lt, le, gt, ge, eq, ne,
+    fma, fms, fnma, where, clip, dsigmoid, dtanh,
+};
+
+enum class RowOp : int32_t {
+    mean, sum, softmax, normalize, rstd, normalize_grad, softmax_grad, expand, blocksum, slice, pad, concat,
+};
+
+// An operand of a tile phase. Its rows come from a table of pointers, or from a tile of scratch of its own:
+// always for temporaries and for operands one column wide in a wider phase, and in the last panel for rows that must
+// not be touched past their width (`bounded`).
+struct Operand {
+    bool temporary, broadcast, constant, bounded;
+    bool read_first, written;
+};
+
+struct Segment {
+    int32_t weight, source;  // source: number of the table of pointers
+};
+
+struct Product {
+    int32_t dst, init;  // operands; init is -1 for none
+    const Segment* segments;
+    int32_t segment_count;
+};
+
+struct Instruction {
+    Op op;
+    int32_t dst, a, b, c;  // operands; -1 for none
+};
+
+struct TileCode {
+    int64_t width;
+    const Operand* operands;
+    int32_t operand_count;
+    const Product* products;
+    int32_t product_count;
+    const Instruction* instructions;
+    int32_t instruction_count;
+};
+
+// A matrix in a product: result[n] += sum over k of (n, k) * source[k].
+template <class T>
+struct Weight {
+    const T* data;  // element (n, k) stands at n * stride_n + k * stride_k; null: all zeros
+    int64_t stride_n, stride_k, n, k;
+    T* packed;  // panels of kPanel columns, [k][kPanel]
+};
+
+// Runs a tile phase over rows 0..rows and the panels first_panel..last_panel.
+template <class T>
+struct TileCall {
+    const TileCode* code;
+    const Weight<T>* weights;
+    bool direct;              // weights are used where they lie, not packed
+    T* const* const* tables;  // one pointer per row: for each operand, then for each source of products
+    int64_t rows, first_panel, last_panel;
+    T* const* scratch;  // kTileRows pointers per operand, each to kPanel elements
+};
+
+template <class T>
+struct RowCall {
+    RowOp op;
+    int64_t rows;
+    T* const* dst;
+    int64_t dst_width;
+    T* const* const* sources;
+    const int64_t* source_widths;
+    int32_t source_count;
+    int64_t n;
+    T eps;
+};
+
+// gradient(i, j) += sum over rows of strip[i] * panel[j], where one side was packed into strips of kTileRows columns
+// (the last strip narrower), [rows][columns of the strip] each, and the other into a panel.
+template <class T>
+struct MatrixGradientCall {
+    int64_t rows;
+    const T* strips;
+    int64_t strip_columns;
+    const T* panel;  // [rows][kPanel], columns past `columns` are zero
+    int64_t columns;
+    T* gradient;  // of the first column of the strips and of the panel
+    int64_t stride_i, stride_j;
+};
+
+// gradient[j] += sum over rows of a[j] (* b[j]), for j in first..last.
+template <class T>
+struct VectorGradientCall {
+    int64_t rows;
+    T* const* a;
+    T* const* b;  // null for none
+    bool a_broadcast, b_broadcast;
+    int64_t first, last;
+    T* gradient;
+};
+
+template <class T>
+struct Kernels {
+    void (*tile)(const TileCall<T>&);
+    void (*row)(const RowCall<T>&);
+    void (*pack)(const Weight<T>&, int64_t panel);
+    // Copies columns first..first + columns of some rows into a panel, and into strips.
+    void (*gather_panel)(T* const* rows, int64_t count, int64_t first, int64_t columns, T* panel);
+    void (*gather_strips)(T* const* rows, int64_t count, int64_t first, int64_t columns, T* strips);
+    void (*matrix_gradient)(const MatrixGradientCall<T>&);
+    void (*vector_gradient)(const VectorGradientCall<T>&);
+};
+
+}  // namespace carousel

@@ -1,0 +1,24 @@
+// How one call is laid out: how many steps a block has, and how threads share the work.
+#pragma once
+#include "program.hpp"
+
+namespace carousel {
+
+// Threads stand in a grid. Threads of different bands own different rows of the batch and never wait for each other in
+// the loop; threads of one band share its rows, each computing some columns, and meet after each phase.
+struct Grid {
+    int bands = 1, columns = 1;
+
+    int threads() const { return bands * columns; }
+};
+
+struct Layout {
+    Grid grid;
+    int64_t block_steps = 1;
+    bool direct = false;  // weights are used where they lie, not packed
+};
+
+Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
+                   int64_t element_bytes, int threads);
+
+}  // namespace carousel

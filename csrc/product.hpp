@@ -1,0 +1,142 @@
+// Matrix products of one tile: sums over k of weights (n, k) times a row's element k, onto a start.
+
+// Packed weights: the whole tile stands in registers. Rows of the result are always whole vectors.
+template <class T, int M, int N>
+inline void packed_tile(const Segment* segments, int count, const Weight<T>* weights, T* const* const* sources,
+                        int64_t panel, int64_t first_row, int column, Reference<T> dst, const Reference<T>* init) {
+    Vec<T> sum[M][N];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+        for (int v = 0; v < N; ++v) sum[m][v] = init ? load((*init)[m] + column + v * kLanes<T>) : Vec<T>{};
+    for (int s = 0; s < count; ++s) {
+        const Weight<T>& w = weights[segments[s].weight];
+        if (!w.data) continue;
+        const T* p = w.packed + panel * w.k * kPanel + column;
+        const T* a[M];
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) a[m] = sources[segments[s].source][first_row + m];
+        for (int64_t k = 0; k < w.k; ++k, p += kPanel) {
+            Vec<T> row[N];
+#pragma GCC unroll 8
+            for (int v = 0; v < N; ++v) row[v] = load(p + v * kLanes<T>);
+#pragma GCC unroll 8
+            for (int m = 0; m < M; ++m) {
+                Vec<T> x = all(a[m][k]);
+#pragma GCC unroll 8
+                for (int v = 0; v < N; ++v) sum[m][v] += x * row[v];
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+        for (int v = 0; v < N; ++v) store<T>(dst[m] + column + v * kLanes<T>, sum[m][v]);
+}
+
+template <class T>
+using TileFunction = void (*)(const Segment*, int, const Weight<T>*, T* const* const*, int64_t, int64_t, int,
+                              Reference<T>, const Reference<T>*);
+
+template <class T, int N>
+TileFunction<T> tile_of_rows(int rows) {
+    switch (rows) {
+        case 1: return packed_tile<T, 1, N>;
+        case 2: return packed_tile<T, 2, N>;
+        case 3: return packed_tile<T, 3, N>;
+        case 4: return packed_tile<T, 4, N>;
+        case 5: return packed_tile<T, 5, N>;
+        default: return packed_tile<T, 6, N>;
+    }
+}
+
+template <class T>
+TileFunction<T> tile_function(int rows, int vectors) {
+    switch (vectors) {
+        case 1: return tile_of_rows<T, 1>(rows);
+        case 2: return tile_of_rows<T, 2>(rows);
+        case 3: return tile_of_rows<T, kTileVectors < 3 ? 1 : 3>(rows);
+        default: return tile_of_rows<T, kTileVectors < 4 ? 1 : 4>(rows);
+    }
+}
+
+// Weights where they lie, for calls of so few rows that packing would cost more than it saves.
+
+template <class T>
+inline T dot(const T* a, const T* b, int64_t n) {
+    constexpr int L = kLanes<T>;
+    Vec<T> s0{}, s1{}, s2{}, s3{};
+    int64_t k = 0;
+    for (; k + 4 * L <= n; k += 4 * L) {
+        s0 += load(a + k) * load(b + k);
+        s1 += load(a + k + L) * load(b + k + L);
+        s2 += load(a + k + 2 * L) * load(b + k + 2 * L);
+        s3 += load(a + k + 3 * L) * load(b + k + 3 * L);
+    }
+    for (; k + L <= n; k += L) s0 += load(a + k) * load(b + k);
+    if (k < n) s1 += load_part(a + k, n - k) * load_part(b + k, n - k);
+    return add_lanes<T>((s0 + s1) + (s2 + s3));
+}
+
+template <class T>
+inline void add_scaled(T* out, T x, const T* row, int64_t n) {
+    int64_t j = 0;
+    for (; j + kLanes<T> <= n; j += kLanes<T>) store<T>(out + j, load(out + j) + x * load(row + j));
+    for (; j < n; ++j) out[j] += x * row[j];
+}
+
+// Adds one weight's product to `columns` sums of one row, from column `first` on.
+template <class T>
+void direct_row(const Weight<T>& w, const T* source, int64_t first, int64_t columns, T* sum) {
+    const T* base = w.data + first * w.stride_n;
+    if (w.stride_k == 1) {
+        for (int64_t n = 0; n < columns; ++n) sum[n] += dot(base + n * w.stride_n, source, w.k);
+    } else if (w.stride_n == 1) {
+        for (int64_t k = 0; k < w.k; ++k) add_scaled(sum, source[k], base + k * w.stride_k, columns);
+    } else {
+        for (int64_t n = 0; n < columns; ++n)
+            for (int64_t k = 0; k < w.k; ++k) sum[n] += base[n * w.stride_n + k * w.stride_k] * source[k];
+    }
+}
+
+template <class T>
+void run_product(const TileCall<T>& call, const Product& product, const Reference<T>* refs, int64_t panel,
+                 int64_t first_row, TileShape<T> shape, int64_t columns) {
+    const TileCode& code = *call.code;
+    T* const* const* sources = call.tables + code.operand_count;
+    const Reference<T> dst = refs[product.dst];
+    const Reference<T>* init = product.init < 0 ? nullptr : &refs[product.init];
+    if (call.direct) {
+        for (int m = 0; m < shape.rows; ++m) {
+            alignas(64) T sum[kPanel] = {};
+            for (int j = 0; init && j < shape.vectors * kLanes<T>; j += kLanes<T>) store<T>(sum + j, load((*init)[m] + j));
+            for (int s = 0; s < product.segment_count; ++s) {
+                const Weight<T>& w = call.weights[product.segments[s].weight];
+                if (w.data) direct_row(w, sources[product.segments[s].source][first_row + m], panel * kPanel, columns, sum);
+            }
+            for (int j = 0; j < shape.vectors * kLanes<T>; j += kLanes<T>) store<T>(dst[m] + j, load(sum + j));
+        }
+        return;
+    }
+    for (int v = 0; v < shape.vectors; v += kTileVectors) {
+        int vectors = shape.vectors - v < kTileVectors ? shape.vectors - v : kTileVectors;
+        tile_function<T>(shape.rows, vectors)(product.segments, product.segment_count, call.weights, sources, panel,
+                                              first_row, v * kLanes<T>, dst, init);
+    }
+}
+
+// Packs one panel of a weight; columns past its width become zeros.
+template <class T>
+void pack_panel(const Weight<T>& w, int64_t panel) {
+    T* out = w.packed + panel * w.k * kPanel;
+    const T* base = w.data + panel * kPanel * w.stride_n;
+    int64_t columns = w.n - panel * kPanel < kPanel ? w.n - panel * kPanel : kPanel;
+    constexpr int64_t kBlock = 16;  // of k: whole cache lines of a row-major matrix
+    for (int64_t k0 = 0; k0 < w.k; k0 += kBlock) {
+        int64_t k1 = k0 + kBlock < w.k ? k0 + kBlock : w.k;
+        for (int64_t n = 0; n < columns; ++n)
+            for (int64_t k = k0; k < k1; ++k) out[k * kPanel + n] = base[n * w.stride_n + k * w.stride_k];
+        for (int64_t k = k0; k < k1; ++k)
+            for (int64_t n = columns; n < kPanel; ++n) out[k * kPanel + n] = 0;
+    }
+}

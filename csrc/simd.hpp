@@ -1,0 +1,90 @@
+// Vectors of one instruction set, through the compiler's vector extension. Included by the kernel files only, inside
+// their anonymous namespaces, so that no two instruction sets share a function.
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+constexpr int kTileVectors = 4;  // 6 x 4 accumulators of 32 registers
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+constexpr int kTileVectors = 2;  // 6 x 2 accumulators of 16 registers
+#elif defined(__aarch64__)
+constexpr int kVectorBytes = 16;
+constexpr int kTileVectors = 4;
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kTileVectors = 2;
+#endif
+
+template <class T>
+struct Traits;
+
+template <>
+struct Traits<float> {
+    typedef float V __attribute__((vector_size(kVectorBytes)));
+    typedef float U __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+    typedef int32_t I __attribute__((vector_size(kVectorBytes)));
+    using Int = int32_t;
+};
+
+template <>
+struct Traits<double> {
+    typedef double V __attribute__((vector_size(kVectorBytes)));
+    typedef double U __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+    typedef int64_t I __attribute__((vector_size(kVectorBytes)));
+    using Int = int64_t;
+};
+
+template <class T>
+using Vec = typename Traits<T>::V;
+template <class T>
+using IntVec = typename Traits<T>::I;
+template <class T>
+constexpr int kLanes = kVectorBytes / int(sizeof(T));
+
+template <class T>
+inline Vec<T> load(const T* p) {
+    return *reinterpret_cast<const typename Traits<T>::U*>(p);
+}
+
+template <class T>
+inline void store(T* p, Vec<T> v) {
+    *reinterpret_cast<typename Traits<T>::U*>(p) = v;
+}
+
+template <class T>
+inline Vec<T> all(T x) {
+    return x - Vec<T>{};  // x + 0 would turn -0 into 0
+}
+
+// The first n lanes, the rest zero.
+template <class T>
+inline Vec<T> load_part(const T* p, int64_t n) {
+    T lanes[kLanes<T>] = {};
+    for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+    return load(lanes);
+}
+
+template <class T>
+inline void store_part(T* p, Vec<T> v, int64_t n) {
+    T lanes[kLanes<T>];
+    store(lanes, v);
+    for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
+template <class T>
+inline T add_lanes(Vec<T> v) {
+    T lanes[kLanes<T>];
+    store(lanes, v);
+    for (int step = kLanes<T> / 2; step > 0; step /= 2)
+        for (int i = 0; i < step; ++i) lanes[i] += lanes[i + step];
+    return lanes[0];
+}
+
+// Functions without a vector form here: one lane after the other.
+template <class T, class F>
+inline Vec<T> each_lane(Vec<T> x, F f) {
+    T lanes[kLanes<T>];
+    store(lanes, x);
+    for (int i = 0; i < kLanes<T>; ++i) lanes[i] = f(lanes[i]);
+    return load(lanes);
+}
