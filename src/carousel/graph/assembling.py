@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from carousel.graph.dag import Dag
 from carousel.graph.derivative import StepDag
 from carousel.graph.emitting import Emitter, Stores
-from carousel.graph.plan import Kept, Placement, backward_roots, place_backward, place_forward
+from carousel.graph.plan import Kept, Placement, place_backward, place_forward
 from carousel.graph.program import Program, Value
 
 Read = Callable[[int], Value]
@@ -31,8 +31,7 @@ def forward_program(step: StepDag, kept: Kept) -> Program:
             everywhere[n].append(program.tensor("step", "out", f"out:{i}", dag[n].width))
     for j, n in enumerate(kept.values):
         everywhere[n].append(program.tensor("step", "keep", f"keep:{j}", dag[n].width))
-    in_loop = set(step.news) | {n for n in where.crossing if dag[n].op == "state"}
-    _assemble(program, dag, where, everywhere, news, {}, in_loop)
+    _assemble(program, dag, where, everywhere, news, {}, set(step.news))
     return program
 
 
@@ -61,8 +60,7 @@ def backward_program(step: StepDag, kept: Kept) -> Program:
     for leaf, n in step.step_grads.items():
         grads[n].append(program.tensor("step", "out", f"d_step:{dag[leaf]['source']}", dag[n].width))
     where.crossing |= {n for n in _summed(step) if n in where.before | where.loop | where.after}
-    in_loop = {n for n in backward_roots(step) if dag[n].op == "carry"} | set(carries)
-    handed = _assemble(program, dag, where, grads, carries, there, in_loop)
+    handed = _assemble(program, dag, where, grads, carries, there)
     program.states = [_backward_state(program, step, kept, k) for k in range(len(step.states))]
     _reduce(program, step, _reader(program, dag, there | handed))
     return program
@@ -75,13 +73,13 @@ def _assemble(
     everywhere: Stores,
     in_loop_only: Stores,
     there: dict[int, Value],
-    copied_in_loop: set[int],
+    loop_results: Set[int] = frozenset(),
 ) -> dict[int, Value]:
     """Emit the three parts. Returns the operands of the values that one part hands to another.
 
     `everywhere`: destinations that hold every step; `in_loop_only`: destinations of the loop that hold one step;
-    `there`: values kept by another program; `copied_in_loop`: values that the loop passes on even if it does not
-    compute them.
+    `there`: values kept by another program; `loop_results`: values that the loop delivers even if it does not compute
+    them.
     """
     handed: dict[int, Value] = {}
     for n in sorted(where.crossing):
@@ -89,7 +87,8 @@ def _assemble(
         handed[n] = places[0] if places else program.value("block", dag[n].width, fresh=True)
     stores = _merge(everywhere, {n: [v] for n, v in handed.items()})
     before = where.before
-    loop = (where.loop | copied_in_loop) - before
+    handed_on = {n for n in where.crossing if dag[n].op in ("state", "carry")}  # readable in the loop only
+    loop = (where.loop | handed_on | loop_results) - before
     after = set(stores) - before - loop
 
     def part(nodes: set[int], owned: set[int], extra: Stores, ready: set[int], scratch: str) -> list[list]:
