@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "executor.hpp"
+#include "plan.hpp"
 #include "variants.hpp"
 
 namespace nb = nanobind;
@@ -53,4 +54,6 @@ NB_MODULE(_core, m) {
     m.def(
         "variant", [] { return std::string(variant().name); }, "The instruction set in use.");
     m.def("set_variant", &set_variant, nb::arg("name"), "Chooses the instruction set for all calls that follow.");
+    m.def("set_thread_worth", &set_thread_worth, nb::arg("multiply_adds"),
+          "How much work pays for one more thread (for tests: 0 shares the smallest call).");
 }

@@ -1,13 +1,14 @@
 #include "plan.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 namespace carousel {
 namespace {
 
 constexpr int64_t kBlockBytes = int64_t(1) << 20;  // of scratch that lives through a block: stays in the caches
 constexpr int64_t kDirectRows = 3;                 // up to so many rows, packing costs more than it saves
-constexpr double kThreadWorth = 2e5;               // multiply-adds that pay for waking another thread
+std::atomic<double> thread_worth{2e5};
 
 int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -41,7 +42,7 @@ int64_t widest_panels(const std::vector<Phase>& phases) {
 }
 
 Grid plan_grid(const Program& program, int64_t B, double work, int threads) {
-    threads = int(std::min<double>(threads, 1 + work / kThreadWorth));
+    threads = int(std::min<double>(threads, 1 + work / thread_worth.load()));
     if (threads <= 1 || B < 1) return {};
     const int64_t panels = widest_panels(program.loop);
     Grid best;
@@ -62,6 +63,8 @@ Grid plan_grid(const Program& program, int64_t B, double work, int threads) {
 }
 
 }  // namespace
+
+void set_thread_worth(double multiply_adds) { thread_worth = multiply_adds; }
 
 Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
                    int64_t element_bytes, int threads) {

@@ -1,11 +1,12 @@
 """Runs programs through the core on numpy arrays, and beside it through the reference."""
 
+import contextlib
 import json
 
 import numpy as np
-from program_reference import run_program
 
 from carousel import _core
+from program_reference import run_program
 
 GUARD = 3  # columns beside each row that nobody may touch
 
@@ -20,7 +21,9 @@ def guarded(shape, dtype):
 def strides_of(array, shape):
     """(s0, s1) in elements, as the core takes them."""
     s = [n // array.itemsize for n in array.strides]
-    return {"step": (s[0], s[1] if len(s) > 1 else 0), "batch": (0, s[0]), "vector": (0, 0), "matrix": (s[0], s[-1])}[shape]
+    return {"step": (s[0], s[1] if len(s) > 1 else 0), "batch": (0, s[0]), "vector": (0, 0), "matrix": (s[0], s[-1])}[
+        shape
+    ]
 
 
 def run_core(program, T, B, arrays, dtype, reverse=False, lengths=None, resets=None, threads=1):
@@ -38,25 +41,53 @@ def run_core(program, T, B, arrays, dtype, reverse=False, lengths=None, resets=N
     )  # fmt: skip
 
 
-def compare(program, T, B, inputs, shapes, tolerance, dtype=np.float64, lengths=None, **options):
-    """Runs core and reference on the same inputs (None where the program writes) and compares all that is written."""
-    roles = [e[1] for e in program["externals"]]
+THREAD_WORTH = 2e5  # the core's default
+
+
+@contextlib.contextmanager
+def always_sharing():
+    """Every call uses all threads that it is given, however small."""
+    _core.set_thread_worth(1e-9)
+    try:
+        yield
+    finally:
+        _core.set_thread_worth(THREAD_WORTH)
+
+
+def each_variant():
+    """Every instruction set of this processor in turn; in the end the one that was in use."""
+    before = _core.variant()
+    try:
+        for name in _core.variants():
+            _core.set_variant(name)
+            yield name
+    finally:
+        _core.set_variant(before)
+
+
+def compare(program, T, B, inputs, shapes, tolerance, dtype=np.float64, lengths=None, threads=(1, 2, 3, 4), **options):
+    """Runs the reference, and the core in every variant and with several numbers of threads, on the same inputs (None
+    where the program writes); compares all that is written. Returns what the reference wrote."""
+    externals = program["externals"]
     inputs = [a if a is None else a.astype(dtype) for a in inputs]
-    fresh = [guarded(s, dtype) if r != "in" else (a, None) for s, r, a in zip(shapes, roles, inputs, strict=True)]
-    got = [a for a, _ in fresh]
-    threads = options.pop("threads", 1)
-    run_core(program, T, B, got, dtype, lengths=lengths, threads=threads, **options)
-    want = [
-        (None if a is None else a.astype(np.float64)) if r == "in" else np.full(s, np.nan)
-        for s, r, a in zip(shapes, roles, inputs, strict=True)
-    ]
+    want = [np.full(s, np.nan) if e[1] != "in" else a for e, s, a in zip(externals, shapes, inputs, strict=True)]
+    want = [a if a is None else a.astype(np.float64) for a in want]
     run_program(program, T, B, want, lengths=lengths, **options)
-    for (shape, role, name), (a, whole), w in zip(program["externals"], fresh, want, strict=True):
-        if role == "in":
-            continue
-        assert (whole[..., -GUARD:] == 7.0).all(), f"{name}: written past the end of a row"
-        if role == "keep" and lengths is not None:  # what stands past the ends is nobody's business
-            for b, n in enumerate(lengths):
-                a[n:, b] = w[n:, b] = 0.0
-        np.testing.assert_allclose(a, w, **tolerance, err_msg=f"{name} ({shape} {role})")
-    return got
+    for variant in each_variant():
+        for n in threads:
+            fresh = [
+                (a, None) if e[1] == "in" else guarded(s, dtype)
+                for e, s, a in zip(externals, shapes, inputs, strict=True)
+            ]
+            with always_sharing():
+                run_core(program, T, B, [a for a, _ in fresh], dtype, lengths=lengths, threads=n, **options)
+            for (shape, role, name), (a, whole), w in zip(externals, fresh, want, strict=True):
+                if role == "in":
+                    continue
+                assert (whole[..., -GUARD:] == 7.0).all(), f"{name}: written past the end of a row"
+                if role == "keep" and lengths is not None:  # what stands past the ends is nobody's business
+                    for b, end in enumerate(lengths):
+                        a[end:, b] = w[end:, b] = 0.0
+                place = f"{name} ({shape} {role}), {variant}, {n} threads"
+                np.testing.assert_allclose(a, w, **tolerance, err_msg=place)
+    return want

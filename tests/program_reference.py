@@ -121,7 +121,8 @@ class Execution:
 
     def state_array(self, k):
         kept = self.program["states"][k][3 if self.backward else 4]
-        return self.ring[k] if kept < 0 else self.arrays[kept]
+        missing = kept >= 0 and self.arrays[kept] is None
+        return np.zeros_like(self.ring[k]) if missing else self.ring[k] if kept < 0 else self.arrays[kept]
 
     def previous(self, k, t, b):
         width, hx, initial = self.program["states"][k][:3]
