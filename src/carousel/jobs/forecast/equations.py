@@ -1,0 +1,77 @@
+"""The model's cell: found by name or in the user's file, and recognised again by its equations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from carousel import cells
+from carousel.errors import CellError
+from carousel.graph import Cell
+from carousel.jobs import JobError
+
+
+def find_cell(spec: str | Cell) -> Cell:
+    """A cell from its registered name, from ``path/to/file.py:name``, or itself.
+
+    Raises:
+        JobError: there is no such cell, its file does not run, or it needs inputs that a forecast does not have.
+
+    Example:
+        >>> find_cell("gru").name
+        'gru'
+    """
+    if isinstance(spec, Cell):
+        cell = spec
+    else:
+        try:
+            cell = cells.load(spec)
+        except CellError:
+            raise
+        except ValueError as error:
+            raise JobError(str(error)) from None
+        except Exception as error:  # the user's file is the user's program: whatever it raises is told in a line
+            raise JobError(f"cell {spec!r}: its file does not run: {type(error).__name__}: {error}") from None
+    needed = [name for name, side in cell.sides.items() if side.keep is None]
+    if needed:
+        raise JobError(f"cell {cell.name} needs {', '.join(needed)} at each step, which a forecast cannot give it.")
+    return cell
+
+
+def spec_of(spec: str | Cell) -> str:
+    """What the model folder says of the cell: its registered name, ``/full/path.py:name``, or ``module:name``."""
+    if isinstance(spec, str):
+        path, colon, name = spec.rpartition(":")
+        if not colon:
+            return spec
+        from pathlib import Path
+
+        return f"{Path(path).resolve()}:{name}"
+    if spec.name in cells.names() and cells.get(spec.name) is spec:
+        return spec.name
+    return f"{spec.fn.__code__.co_filename}:{spec.name}"
+
+
+def fingerprint(cell: Cell) -> str:
+    """A short hash of the traced equations, the same for the same equations however they are written down.
+
+    Example:
+        >>> from carousel.cells import gru, lstm
+        >>> fingerprint(lstm) == fingerprint(lstm), fingerprint(lstm) == fingerprint(gru)
+        (True, False)
+    """
+    step = cell.step
+    nodes = [[node.op, list(node.args), sorted((k, str(v)) for k, v in node.attr.items())] for node in step.nodes]
+    shapes = {name: parameter.symbolic() for name, parameter in step.parameters.items()}
+    told = json.dumps([nodes, list(step.outputs), step.output, shapes, list(cell.states)])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def cell_sizes(cell: Cell, hidden_size: int, given: dict[str, int]) -> dict[str, Any]:
+    """The cell's further sizes: as given, otherwise half of ``hidden_size``."""
+    further = [name for name in cell.sizes if name not in ("input_size", "hidden_size")]
+    unknown = set(given) - set(further)
+    if unknown:
+        raise JobError(f"cell {cell.name} has no size {sorted(unknown)[0]!r}; it has: {', '.join(cell.sizes)}.")
+    return {name: given.get(name, max(1, hidden_size // 2)) for name in further}
