@@ -8,6 +8,7 @@ Legend: T time, B batch, w a width.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 from collections.abc import Callable, Sequence
@@ -86,6 +87,9 @@ def parse(text: str) -> Plan:
         _add_backward(plan, data["backward"], bind, order)
     plan.shapes |= {tensor: kind.split(":")[0] for kind, (tensor, _) in bind.items()}
     return plan
+
+
+atexit.register(parse.cache_clear)  # programs go before the core does
 
 
 def _rank(name: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import fnmatch
 import importlib
 import inspect
 import itertools
+import json
 import numbers
 import pickle
 import weakref
@@ -14,11 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
 from carousel.errors import CellError
-from carousel.graph import loading
+from carousel.graph import loading, storing
 from carousel.graph.arguments import read_arguments
 from carousel.graph.define import Declarations, define, sizes_of
 from carousel.graph.latex import latex
-from carousel.graph.show import show
+from carousel.graph.show import equations, show
 from carousel.graph.step import Step
 from carousel.graph.tracing import Trace
 from carousel.graph.values import Parameters, Traced, Value
@@ -47,7 +48,9 @@ class Cell:
         arguments = read_arguments(fn.__name__, fn)
         self.number = next(_numbers)  # a plain name for this object, under which torch.compile may ask for it
         NUMBERED[self.number] = self
-        self.fn, self.declared, self.derived = fn, declared, options is not None
+        self._source: Callable[..., Any] | None = fn
+        self._equations = ""
+        self.declared, self.derived = declared, options is not None
         self.name, self.doc = fn.__name__, inspect.getdoc(fn) or ""
         self.input, self.states, self.sides, self.time = (
             arguments.input,
@@ -59,7 +62,7 @@ class Cell:
         self._check_declarations()
         definition = define(self)
         self.step: Step = definition.step
-        self._repeats = definition.repeats
+        self.repeats = definition.repeats
         self.initial: dict[str, float] = {
             **dict.fromkeys(self.states, 0.0),
             **definition.inherited["initial"],
@@ -71,6 +74,33 @@ class Cell:
         found = sizes_of(self.step)
         first = ["input_size"] + (["hidden_size"] if "hidden_size" in found else [])
         self.sizes: tuple[str, ...] = (*first, *(size for size in found if size not in first))
+
+    @classmethod
+    def stored(cls, equations: str, **attributes: Any) -> Cell:
+        """A cell from what `storing.to_data` keeps of it, without its function."""
+        cell = object.__new__(cls)
+        cell.number = next(_numbers)
+        NUMBERED[cell.number] = cell
+        cell._source, cell._equations = None, equations
+        cell.declared, cell.derived = Declarations(), True
+        for name, value in attributes.items():
+            setattr(cell, name, value)
+        return cell
+
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """The function with the equations. Raises CellError for a cell that was loaded without its source."""
+        if self._source is None:
+            raise CellError(
+                f"{self.name}: this cell was loaded without its source. It runs in layers; for other options, calls on "
+                f"plain tensors or use inside another cell, import the function that defines it."
+            )
+        return self._source
+
+    @property
+    def equations(self) -> str:
+        """The equations as they are written (in LaTeX where their source is not at hand)."""
+        return self._equations if self._source is None else equations(self)
 
     # -- using it
 
@@ -168,7 +198,7 @@ class Cell:
                         f"{self.name}: {size} = {size.resolve(sizes)} is not divisible into the "
                         f"{parameter.heads} blocks of {parameter.name}."
                     )
-        for few, many in self._repeats:
+        for few, many in self.repeats:
             if many.resolve(sizes) % few.resolve(sizes):
                 raise ValueError(
                     f"{self.name}: {many} = {many.resolve(sizes)} is not a multiple of {few} = {few.resolve(sizes)}, "
@@ -261,19 +291,22 @@ class Cell:
         return self
 
     def __reduce__(self) -> Any:
-        """By reference to the function, as functions are pickled themselves."""
-        path = loading.path_of(self.fn)
+        """As plain data, with the way to its function; where that is not found again, the data alone serve."""
+        reference = changed = None
+        if self._source is not None and "<locals>" not in self._source.__qualname__:
+            reference = (self._source.__module__, self._source.__qualname__, loading.path_of(self._source))
+            changed = self._changed_options()
+        return _restore, (json.dumps(storing.to_data(self)), reference, changed)
+
+    def _changed_options(self) -> dict[str, Any] | None:
+        """The options that `with_` set; None if they cannot be pickled."""
+        defaults = read_arguments(self.name, self.fn).options
+        changed = {name: value for name, value in self.options.items() if value is not defaults[name]}
         try:
-            found = find(self.fn.__module__, self.fn.__qualname__, path)
-        except (ImportError, AttributeError, ValueError):
-            found = None
-        if not isinstance(found, Cell) or found.fn.__code__.co_code != self.fn.__code__.co_code:
-            raise pickle.PicklingError(
-                f"{self.name}: this cell is not found as {self.fn.__qualname__} in the module {self.fn.__module__}, "
-                f"so it cannot be pickled. Define it at the top level of a module."
-            )
-        changed = {name: value for name, value in self.options.items() if value is not found.options[name]}
-        return _restore, (self.fn.__module__, self.fn.__qualname__, path, changed)
+            pickle.dumps(changed)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return None
+        return changed
 
 
 def find(module: str, qualname: str, path: str | None) -> Any:
@@ -284,9 +317,18 @@ def find(module: str, qualname: str, path: str | None) -> Any:
     return found
 
 
-def _restore(module: str, qualname: str, path: str | None, options: dict[str, Any]) -> Cell:
-    cell: Cell = find(module, qualname, path)
-    return cell.with_(**options) if options else cell
+def _restore(stored: str, reference: tuple[str, str, str | None] | None, changed: dict[str, Any] | None) -> Cell:
+    """The cell of that name if it is found and still the same, else the one that was stored."""
+    data = json.loads(stored)
+    if reference is not None and changed is not None:
+        try:
+            found = find(*reference)
+            cell = found.with_(**changed) if changed else found
+            if isinstance(cell, Cell) and storing.to_data(cell) == data:
+                return cell
+        except (ImportError, AttributeError, ValueError, TypeError, OSError):
+            pass  # its source is not here, or no longer the same
+    return storing.from_data(data)
 
 
 def _short(value: Any) -> str:

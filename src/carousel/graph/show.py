@@ -36,7 +36,7 @@ def show(cell: Cell) -> str:
 
     title = f"{cell.name}: {cell.doc.splitlines()[0]}" if cell.doc else cell.name
     table = "\n".join(line for label, entries in _table(cell) for line in _row(label, entries))
-    return "\n\n".join([title, textwrap.indent(equations(cell), "    "), table, describe(cell)])
+    return "\n\n".join([title, textwrap.indent(cell.equations, "    "), table, describe(cell)])
 
 
 def equations(cell: Cell) -> str:
