@@ -29,6 +29,15 @@ OTHERS = [{k: v for k, v in options.items() if k != "proj_size"} for options in 
 CASES = [(kind, options) for kind in PAIRS for options in (OPTIONS if kind == "LSTM" else OTHERS)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Tensors this small only make PyTorch's threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def spelled(options):
     return "-".join(f"{name}={value}" for name, value in options.items())
 
