@@ -8,13 +8,16 @@ Legend: T time, B batch, D input features, w a width.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from carousel.engines.evaluate import LOOP, STEPS, evaluate, levels, needed, run
+from carousel.engines.evaluate import LOOP, STEPS, levels, needed, run
 from carousel.engines.params import Parameter, as_tensor
+from carousel.graph.cell import NUMBERED
+from carousel.graph.step import LEAVES
 
 if TYPE_CHECKING:
     from carousel.graph import Cell, Step
@@ -48,24 +51,20 @@ def scan(
     step = cell.step
     T, B = x.shape[:2]
     active = None if lengths is None else within(lengths, T, x.device)  # (T, B, 1)
-    initial = [torch.as_tensor(s).expand(B, s.shape[-1]) for s in initial]  # (B, w)
-    leaves = _leaves(cell, x, params, sides, lengths, active)
-    level = levels(step, cell.sides)
-    recorded = {name: step.names[name] for name in record}
-    last = [step.output, *recorded.values()]
+    initial = [s.expand(B, s.shape[-1]) for s in initial]  # (B, w)
+    recorded = [step.names[name] for name in record]
+    order = _order(cell.number, tuple(recorded))
 
-    inner = needed(step, [*step.outputs, *last], leaves)
-    hoisted = _hoisted(step, inner, [*step.outputs, *last], level)
-    before = evaluate(step, hoisted, leaves, sizes, x)
+    before = run(step, order[BEFORE], _leaves(cell, x, params, sides, lengths, active), sizes, x)
     cut = cuts(resets, active, reverse)
-    final, kept = _loop(cell, before, level, last, hx, initial, active, cut, reverse, sizes, x)
-    after = evaluate(step, last, {**before, **kept}, sizes, x)
+    final, kept = _loop(cell, order, before, hx, initial, active, cut, reverse, sizes, x)
+    after = run(step, order[AFTER], {**before, **kept}, sizes, x)
 
     def finish(index: int) -> Tensor:
         value = after[index].expand(T, B, step.nodes[index].width.resolve(sizes))
         return value if active is None else torch.where(active, value, 0)
 
-    return finish(step.output), final, {name: finish(index) for name, index in recorded.items()}
+    return finish(step.output), final, {name: finish(n) for name, n in zip(record, recorded, strict=True)}
 
 
 def within(lengths: Tensor, T: int, device: torch.device) -> Tensor:
@@ -123,17 +122,41 @@ def fill(value: Tensor, lengths: Tensor | None, active: Tensor | None) -> Tensor
     return torch.where(real, value, filler)
 
 
-def _hoisted(step: Step, inner: Sequence[int], wanted: Sequence[int], level: Sequence[int]) -> set[int]:
-    """The nodes outside the loop that something in it, or the caller, reads."""
-    read = {a for index in inner if level[index] == LOOP for a in step.nodes[index].args}
-    return {index for index in (*read, *wanted) if level[index] < LOOP}
+# The orders that `_order` returns: what to compute before, in and after the loop; which values of the loop are read
+# after it; and which of those before it the loop reads, constant or changing with the step.
+BEFORE, INSIDE, AFTER, KEPT, CONSTANT, CHANGING = range(6)
+
+
+@torch.compiler.assume_constant_result
+def _order(number: int, recorded: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The plan of a call, in nodes. torch.compile takes it as a constant, and can pass numbers but no cell."""
+    return _make_order(number, recorded)
+
+
+@lru_cache(maxsize=512)
+def _make_order(number: int, recorded: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    cell = NUMBERED[number]
+    step, level = cell.step, levels(cell.step, cell.sides)
+    given = [n for n, node in enumerate(step.nodes) if node.op in LEAVES and node.op != "number"]
+    states = [n for n in given if level[n] == LOOP]
+    last = (step.output, *recorded)
+
+    used = needed(step, (*step.outputs, *last), given)
+    read = {a for n in used if level[n] == LOOP for a in step.nodes[n].args}
+    early = {n for n in (*read, *step.outputs, *last) if level[n] < LOOP}
+    before = needed(step, early, given)
+    inside = needed(step, step.outputs, {*early, *states})
+    after = needed(step, last, {*early, *inside, *states})
+    late = {n for n in (*last, *(a for n in after for a in step.nodes[n].args)) if n in {*inside, *states}}
+    in_loop = {n for n in (*step.outputs, *(a for i in inside for a in step.nodes[i].args)) if level[n] < LOOP}
+    constant, changing = ([n for n in sorted(in_loop) if (level[n] == STEPS) == c] for c in (False, True))
+    return tuple(tuple(nodes) for nodes in (before, inside, after, sorted(late), constant, changing))
 
 
 def _loop(
     cell: Cell,
+    order: tuple[tuple[int, ...], ...],
     before: Mapping[int, Tensor],
-    level: Sequence[int],
-    last: Sequence[int],
     hx: Sequence[Tensor],
     initial: Sequence[Tensor],
     active: Tensor | None,
@@ -144,22 +167,20 @@ def _loop(
 ) -> tuple[tuple[Tensor, ...], dict[int, Tensor]]:
     """Step by step: the final states, and for every node of the loop that is read after it its values (T, B, w)."""
     step, (T, B) = cell.step, x.shape[:2]
-    leaf = {node.attr["k"]: index for index, node in enumerate(step.nodes) if node.op == "state"}
-    order = needed(step, step.outputs, {*before, *leaf.values()})
-    kept = _read_after(step, last, {*order, *leaf.values()}, before)
-    constant = {index: value for index, value in before.items() if level[index] < STEPS}
-    changing = {index: value.unbind(0) for index, value in before.items() if level[index] == STEPS}
-    history: dict[int, list[Tensor]] = {index: [] for index in kept}
+    leaf = {index: node.attr["k"] for index, node in enumerate(step.nodes) if node.op == "state"}
+    constant = {index: before[index] for index in order[CONSTANT]}
+    changing = {index: before[index].unbind(0) for index in order[CHANGING]}
+    history: dict[int, list[Tensor]] = {index: [] for index in order[KEPT]}
 
     started = None if active is None or T == 0 else active[0]
     state = list(hx) if started is None else [torch.where(started, h, s) for h, s in zip(hx, initial, strict=True)]
     for t in reversed(range(T)) if reverse else range(T):
         previous = state
         if cut is not None:
-            previous = [torch.where(cut[t], s, h) for h, s in zip(state, initial, strict=True)]
+            previous = [torch.where(cut[t], s, h) for s, h in zip(initial, state, strict=True)]
         given = {**constant, **{index: rows[t] for index, rows in changing.items()}}
-        given |= {leaf[k]: h for k, h in enumerate(previous) if k in leaf}
-        values = run(step, order, given, sizes, x)
+        given |= {index: previous[k] for index, k in leaf.items()}
+        values = run(step, order[INSIDE], given, sizes, x)
         new = [values[index].expand(B, h.shape[-1]) for index, h in zip(step.outputs, previous, strict=True)]
         state = new if active is None else [torch.where(active[t], n, h) for n, h in zip(new, state, strict=True)]
         for index, rows in history.items():
@@ -167,12 +188,6 @@ def _loop(
     if started is not None:
         state = [torch.where(started, s, h) for s, h in zip(state, hx, strict=True)]
     return tuple(state), {index: _stack(rows, step, index, sizes, x, reverse) for index, rows in history.items()}
-
-
-def _read_after(step: Step, last: Sequence[int], loop: set[int], before: Mapping) -> list[int]:
-    """The nodes of the loop that what is computed after it reads."""
-    after = needed(step, last, {*before, *loop})
-    return sorted({index for index in (*last, *(a for n in after for a in step.nodes[n].args)) if index in loop})
 
 
 def _stack(rows: list[Tensor], step: Step, index: int, sizes: Mapping, x: Tensor, reverse: bool) -> Tensor:
