@@ -3,13 +3,12 @@
 import torch
 
 import carousel as ca
-from carousel.engines.params import as_tensor
 
 
 def naive_scan(cell, sizes, x, hx, params, *, sides, lengths, resets, initial, reverse=False, record=()):
     """`carousel.engines.scan` in the most obvious way; records states only. It shares neither tracing nor passes."""
     T, B = x.shape[:2]
-    p = ca.plain({name: as_tensor(value) for name, value in params.items()})
+    p = ca.plain({name: params[name] for name in params})
     ends = [T] * B if lengths is None else lengths.tolist()
     rows = [_row(cell, p, x, hx, sides, ends[b], resets, initial, reverse, b) for b in range(B)]
 

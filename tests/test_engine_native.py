@@ -6,7 +6,7 @@ import torch
 import zoo
 from carousel import engines
 from carousel.engines import eager, native
-from carousel.engines.params import Rows
+from carousel.engines.params import Parameters
 from test_engine_eager import LENGTHS, both, case, compare, some_resets
 
 pytestmark = pytest.mark.skipif(native.status() is not None, reason=f"{native.status()}")
@@ -91,7 +91,8 @@ def test_rows_of_a_larger_tensor_and_layouts_of_memory():
     }
     results = []
     for engine in (native, eager):
-        given = {**params, "W": arguments["W"], "U": Rows(wide, H, H)}
+        layout = (("W", 0, 0, 0), ("U", 1, H, H), ("b", 2, 0, 0))
+        given = Parameters([arguments["W"], wide, params["b"]], layout)
         y, _, _ = engine.scan(
             cell, sizes, arguments["x"], [arguments["state"]], given, sides={}, initial=initial, **PLAIN
         )

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from carousel.engines import eager, native, torch_operator
-from carousel.engines.params import Parameter, Rows
+from carousel.engines.params import Parameters
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
 
-__all__ = ["Rows", "check_name", "choose", "scan", "serves", "status", "use_engine"]
+__all__ = ["Parameters", "check_name", "choose", "scan", "serves", "status", "use_engine"]
 
 PREFERENCE: dict[str, ModuleType] = {"native": native, "torch": torch_operator, "eager": eager}
 
@@ -98,13 +98,13 @@ def scan(
     cell: Cell,
     sizes: Mapping[str, int],
     x: Tensor,
-    hx: Sequence[Tensor],
-    params: Mapping[str, Parameter],
+    hx: Sequence[Tensor] | None,
+    params: Parameters | Mapping[str, Tensor],
     *,
     sides: Mapping[str, Tensor],
     lengths: Tensor | None,
     resets: Tensor | None,
-    initial: Sequence[Tensor],
+    initial: Sequence[Tensor] | None,
     reverse: bool = False,
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
@@ -115,13 +115,13 @@ def scan(
     Args:
         cell: the equations, and `sizes` the numbers for its symbolic sizes.
         x: (T, B, D), read only within each row's length.
-        hx: for each state (B, w), the state before the first step.
-        params: by the cell's names, tensors of `cell.shapes(**sizes)` or `Rows` of larger ones.
+        hx: for each state (B, w), the state before the first step; None is `initial`.
+        params: by the cell's names, tensors of `cell.shapes(**sizes)`, or `Parameters` that may be rows of larger ones.
         sides: by name, (T, B, w) for side inputs per step and (B, w) for those per sequence.
         lengths: (B,) int64 on the CPU, or None where every row has T steps.
         resets: (T, B) bool on x's device, or None. Before a step that is set, the row's state becomes `initial`;
             in reverse the cut lies between t and t - 1.
-        initial: for each state (w,) or (B, w), the cell's own initial state.
+        initial: for each state (w,) or (B, w), the cell's own initial state; None is zero.
         reverse: steps run from each row's end to 0; results stand at the time of their input.
         record: names of quantities of the cell to return at every step.
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from carousel.engines.evaluate import LOOP, STEPS, levels, needed, run
-from carousel.engines.params import Parameter, as_tensor
+from carousel.engines.params import Parameters, starts
 from carousel.graph.cell import NUMBERED
 from carousel.graph.step import LEAVES
 
@@ -37,13 +37,13 @@ def scan(
     cell: Cell,
     sizes: Mapping[str, int],
     x: Tensor,
-    hx: Sequence[Tensor],
-    params: Mapping[str, Parameter],
+    hx: Sequence[Tensor] | None,
+    params: Parameters | Mapping[str, Tensor],
     *,
     sides: Mapping[str, Tensor],
     lengths: Tensor | None,
     resets: Tensor | None,
-    initial: Sequence[Tensor],
+    initial: Sequence[Tensor] | None,
     reverse: bool = False,
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
@@ -51,7 +51,7 @@ def scan(
     step = cell.step
     T, B = x.shape[:2]
     active = None if lengths is None else within(lengths, T, x.device)  # (T, B, 1)
-    initial = [s.expand(B, s.shape[-1]) for s in initial]  # (B, w)
+    hx, initial = starts(cell, sizes, x, hx, initial)
     recorded = [step.names[name] for name in record]
     order = _order(cell.number, tuple(recorded))
 
@@ -84,7 +84,7 @@ def cuts(resets: Tensor | None, active: Tensor | None, reverse: bool) -> Tensor 
 
 
 def _leaves(
-    cell: Cell, x: Tensor, params: Mapping, sides: Mapping, lengths: Tensor | None, active: Tensor | None
+    cell: Cell, x: Tensor, params: Parameters | Mapping, sides: Mapping, lengths: Tensor | None, active: Tensor | None
 ) -> dict:
     """Values of the graph's leaves, other than states and numbers; never what lies in the padding."""
     T = x.shape[0]
@@ -95,7 +95,7 @@ def _leaves(
         elif node.op == "side":
             values[index] = fill(sides[node.attr["name"]], lengths, active)
         elif node.op == "parameter":
-            value = as_tensor(params[node.attr["name"]])
+            value = params[node.attr["name"]]
             values[index] = value if value.dim() else value.reshape(1)
         elif node.op == "time":
             values[index] = torch.arange(T, dtype=x.dtype, device=x.device).view(T, 1, 1)

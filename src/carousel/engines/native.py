@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from carousel.engines.evaluate import evaluate
 from carousel.engines.native_autograd import call
 from carousel.engines.native_call import DTYPES, MISSING
-from carousel.engines.params import Parameter, Rows, as_tensor
+from carousel.engines.params import Layout, Parameters
 from carousel.graph.cell import NUMBERED
 from carousel.graph.compiling import Leaf, Sizes, leaves, programs
 from carousel.graph.dag import STEP
@@ -27,7 +27,31 @@ from carousel.graph.lowering import trace_levels
 if TYPE_CHECKING:
     from carousel.graph import Cell
 
-Bindings = tuple[tuple[str, int, int], ...]  # name of what a program reads, input tensor, first row
+
+class Kind(NamedTuple):
+    """Everything about a call but its tensors, as numbers and strings, which torch.compile takes as constants."""
+
+    cell: int
+    sizes: Sizes
+    recorded: tuple[int, ...]
+    layout: Layout
+    starts: bool  # hx is given
+    restarts: bool  # the initial states are given
+
+
+class Recipe(NamedTuple):
+    """Which tensors a kind of call passes to the core, and what else is to be computed.
+
+    `inputs`: for each tensor where it is from, and the leaf that it stands for; a tensor that holds several leaves in
+    its rows is named once. `bindings`: for each leaf its tensor and first row. `outside`: nodes of the trace to compute
+    with PyTorch. `at_steps`: the recorded nodes that change with the step.
+    """
+
+    inputs: tuple[tuple[str, Any, str], ...]
+    bindings: tuple[tuple[str, int, int], ...]
+    leaves: tuple[tuple[Leaf, ...], ...]
+    outside: tuple[int, ...]
+    at_steps: tuple[int, ...]
 
 
 def status() -> str | None:
@@ -48,81 +72,100 @@ def scan(
     cell: Cell,
     sizes: Mapping[str, int],
     x: Tensor,
-    hx: Sequence[Tensor],
-    params: Mapping[str, Parameter],
+    hx: Sequence[Tensor] | None,
+    params: Parameters | Mapping[str, Tensor],
     *,
     sides: Mapping[str, Tensor],
     lengths: Tensor | None,
     resets: Tensor | None,
-    initial: Sequence[Tensor],
+    initial: Sequence[Tensor] | None,
     reverse: bool = False,
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs one direction of one layer over a whole sequence (see `carousel.engines.scan`)."""
-    T, B = x.shape[:2]
-    key: Sizes = tuple(sorted(sizes.items()))
+    params = Parameters.of(params)
+    hx = initial if hx is None else hx
     recorded = tuple(cell.step.names[name] for name in record)
-    at_steps, found, wanted_outside = _needs(cell.number, key, recorded)
-    outside = _outside(cell, sizes, x, params, sides, wanted_outside)
-
-    gathered = Inputs(x)
-    for kind, source in found:
-        gathered.add(kind, source, outside[source], T, B)
-    for k, (start, restart) in enumerate(zip(hx, initial, strict=True)):
-        gathered.add("hx", k, start, T, B)
-        gathered.add("initial", k, restart, T, B)
-    wanted = gathered.wanted() if torch.is_grad_enabled() else None
-    text = _plan(cell.number, key, at_steps, wanted, tuple(gathered.bindings))
+    kind = (cell.number, tuple(sizes.items()), recorded, params.layout, hx is not None, initial is not None)
+    inputs, _, _, outside, at_steps = _recipe(*kind)
+    values = _outside(cell, sizes, x, params, sides, outside) if outside else {}
+    tensors = [_tensor(source, x, hx, initial, params, sides, values) for source in inputs]
+    wanted = tuple(t.requires_grad for t in tensors) if torch.is_grad_enabled() else ()
+    text = _plan(*kind, wanted if True in wanted else None)
     flags = None if resets is None else resets.to(torch.uint8).contiguous()
-    values = call(text, reverse, lengths, flags, gathered.tensors)
+    made = call(text, reverse, lengths, flags, tensors)
+
     first = 1 + len(at_steps)
-    steps, final = values[:first], values[first : first + len(hx)]
-    seen = dict(zip(at_steps, steps[1:], strict=True))
-    for n in recorded:
-        if n not in seen:
-            seen[n] = _at_every_step(as_tensor(outside[n]), T, B, lengths)
-    return steps[0], tuple(final), {name: seen[n] for name, n in zip(record, recorded, strict=True)}
-
-
-# What follows depends on the cell and on sizes alone: torch.compile takes the results as constants. It can pass numbers
-# and strings to such a function but not a cell, hence `number`; and it looks through caches, which must lie within.
+    final = tuple(made[first : first + len(cell.states)])
+    if not recorded:
+        return made[0], final, {}
+    seen = dict(zip(at_steps, made[1:first], strict=True))
+    seen |= {n: _at_every_step(values[n], x, lengths) for n in recorded if n not in seen}
+    return made[0], final, {name: seen[n] for name, n in zip(record, recorded, strict=True)}
 
 
 @torch.compiler.assume_constant_result
-def _needs(
-    number: int, sizes: Sizes, recorded: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[Leaf, ...], tuple[int, ...]]:
-    """Which of the recorded nodes change with the step, what the step reads, and what is to be computed outside it."""
-    return _find_needs(number, sizes, recorded)
+def _recipe(*kind: Any) -> Recipe:
+    # Dynamo looks through caches, which must lie within what it takes as a constant.
+    return _make_recipe(Kind(*kind))
 
 
 @torch.compiler.assume_constant_result
-def _plan(
-    number: int, sizes: Sizes, record: tuple[int, ...], wanted: tuple[Leaf, ...] | None, bindings: Bindings
-) -> str:
-    """The plan of one kind of call (see `native_call`)."""
-    return _make_plan(number, sizes, record, wanted, bindings)
+def _plan(*kind_and_wanted: Any) -> str:
+    *kind, wanted = kind_and_wanted
+    return _make_plan(Kind(*kind), wanted)
 
 
 @lru_cache(maxsize=512)
-def _find_needs(
-    number: int, sizes: Sizes, recorded: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[Leaf, ...], tuple[int, ...]]:
-    cell = NUMBERED[number]
-    level = trace_levels(cell)
-    at_steps = tuple(dict.fromkeys(n for n in recorded if level[n] >= STEP))
-    found = leaves(cell, sizes, at_steps)
-    outside = (*(source for _, source in found), *(n for n in recorded if level[n] < STEP))
-    return at_steps, found, outside
+def _make_recipe(kind: Kind) -> Recipe:
+    cell = NUMBERED[kind.cell]
+    level, nodes = trace_levels(cell), cell.step.nodes
+    at_steps = tuple(dict.fromkeys(n for n in kind.recorded if level[n] >= STEP))
+    rows = {name: (k, start) for name, k, start, _ in kind.layout}
+    inputs: list[tuple[str, Any, str]] = [("input", 0, "step")]
+    owned: list[list[Leaf]] = [[]]
+    bindings: list[tuple[str, int, int]] = []
+
+    def bind(leaf: Leaf, entry: tuple[str, Any, str], row: int = 0, shared: bool = False) -> None:
+        index = inputs.index(entry) if shared and entry in inputs else len(inputs)
+        if index == len(inputs):
+            inputs.append(entry)
+            owned.append([])
+        owned[index].append(leaf)
+        bindings.append((f"{leaf[0]}:{leaf[1]}", index, row))
+
+    outside = [n for n in kind.recorded if level[n] < STEP]
+    for shape, source in leaves(cell, kind.sizes, at_steps):
+        node = nodes[source]
+        if node.op == "parameter":
+            k, row = rows[node.attr["name"]]
+            bind((shape, source), ("parameter", k, shape), row, shared=True)
+        elif node.op == "input":
+            bind((shape, source), ("input", 0, "step"), shared=True)
+        elif node.op == "side":
+            bind((shape, source), ("side", node.attr["name"], shape))
+        elif node.op == "time":
+            bind((shape, source), ("time", 0, shape))
+        else:
+            outside.append(source)
+            bind((shape, source), ("outside", source, shape))
+    for k in range(len(cell.states)):
+        if kind.starts:
+            bind(("hx", k), ("hx", k, "batch"))
+        if kind.restarts:
+            bind(("initial", k), ("initial", k, "batch"))
+    return Recipe(tuple(inputs), tuple(bindings), tuple(map(tuple, owned)), tuple(outside), at_steps)
 
 
-@lru_cache(maxsize=512)
-def _make_plan(
-    number: int, sizes: Sizes, record: tuple[int, ...], wanted: tuple[Leaf, ...] | None, bindings: Bindings
-) -> str:
-    asked = None if wanted is None else frozenset(wanted)
-    made: dict[str, Any] = json.loads(programs(NUMBERED[number], sizes, record, asked))
-    made["bind"] = _by_head(made, {name: [tensor, row] for name, tensor, row in bindings})
+@lru_cache(maxsize=1024)
+def _make_plan(kind: Kind, wanted: tuple[bool, ...] | None) -> str:
+    recipe = _make_recipe(kind)
+    asked = None
+    if wanted is not None:
+        asked = frozenset(leaf for owned, yes in zip(recipe.leaves, wanted, strict=True) if yes for leaf in owned)
+    made: dict[str, Any] = json.loads(programs(NUMBERED[kind.cell], kind.sizes, recipe.at_steps, asked))
+    made["bind"] = _by_head(made, {name: [tensor, row] for name, tensor, row in recipe.bindings})
+    made["shapes"] = [shape for _, _, shape in recipe.inputs]
     return json.dumps(made, separators=(",", ":"))
 
 
@@ -139,82 +182,57 @@ def _by_head(made: dict[str, Any], bind: dict[str, list[int]]) -> dict[str, list
     return out
 
 
-class Inputs:
-    """The tensors of one call, each once, and which of them each leaf of the step is."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.tensors: list[Tensor] = [x]
-        self.bindings: list[tuple[str, int, int]] = []
-        self.owner: dict[int, int] = {}
-        self.leaf: dict[int, list[Leaf]] = {}
-
-    def add(self, kind: str, source: int, value: Parameter, T: int, B: int) -> None:
-        if isinstance(value, Rows):
-            index, row = self._shared(value.tensor), value.start
-        else:
-            index, row = self._index(self._shaped(kind, value, T, B)), 0
-        self.bindings.append((f"{kind}:{source}", index, row))
-        self.leaf.setdefault(index, []).append((kind, source))
-
-    def _shaped(self, kind: str, value: Tensor, T: int, B: int) -> Tensor:
-        if kind == "step":
-            return value if value.shape[:2] == (T, B) else value.expand(T, B, value.shape[-1])
-        if kind in ("batch", "hx", "initial"):
-            return value if value.dim() == 2 and value.shape[0] == B else value.expand(B, value.shape[-1])
-        if kind == "matrix":
-            return value.contiguous() if value.dim() == 3 else value
-        return value.reshape(-1) if value.dim() != 1 else value
-
-    def _shared(self, tensor: Tensor) -> int:
-        if id(tensor) not in self.owner:
-            self.owner[id(tensor)] = self._new(tensor)
-        return self.owner[id(tensor)]
-
-    def _index(self, tensor: Tensor) -> int:
-        return 0 if tensor is self.tensors[0] else self._new(tensor)
-
-    def _new(self, tensor: Tensor) -> int:
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
-
-    def wanted(self) -> tuple[Leaf, ...] | None:
-        """The leaves whose gradient is asked for; None if no gradient is asked for at all."""
-        asking = [i for i, tensor in enumerate(self.tensors) if tensor.requires_grad]
-        if not asking:
-            return None
-        return tuple(leaf for i in asking for leaf in self.leaf.get(i, ()) if leaf[0] not in ("hx", "initial"))
+def _tensor(
+    source: tuple[str, Any, str],
+    x: Tensor,
+    hx: Sequence[Tensor] | None,
+    initial: Sequence[Tensor] | None,
+    params: Parameters,
+    sides: Mapping[str, Tensor],
+    outside: Mapping[int, Tensor],
+) -> Tensor:
+    """One input of the core: (T, B, w) per step, (B, w) per row, and parameters as they are."""
+    what, which, shape = source
+    if what == "parameter":
+        value = params.tensors[which]
+        return value.contiguous() if value.dim() == 3 else value
+    if what == "input":
+        return x
+    if what == "hx" or what == "initial":
+        states = hx if what == "hx" else initial
+        assert states is not None
+        return states[which].expand(x.shape[1], -1)
+    if what == "time":
+        return torch.arange(x.shape[0], dtype=x.dtype)[:, None, None].expand(-1, x.shape[1], 1)
+    value = sides[which].to(x.dtype) if what == "side" else outside[which]
+    if shape == "batch":
+        return value.expand(x.shape[1], -1)
+    return value.expand(x.shape[0], x.shape[1], -1) if shape == "step" else value.contiguous()
 
 
 def _outside(
     cell: Cell,
     sizes: Mapping[str, int],
     x: Tensor,
-    params: Mapping[str, Parameter],
+    params: Parameters,
     sides: Mapping[str, Tensor],
     wanted: Sequence[int],
-) -> dict[int, Parameter]:
-    """The values of inputs and parameters, and of what is computed from parameters and per-sequence inputs alone."""
-    values: dict[int, Parameter] = {}
-    given: dict[int, Tensor] = {}
+) -> dict[int, Tensor]:
+    """What is computed from parameters and per-sequence inputs alone."""
+    given = {}
     for i, node in enumerate(cell.step.nodes):
         if node.op == "parameter":
-            values[i] = params[node.attr["name"]]
-        elif node.op == "input":
-            values[i] = x
-        elif node.op == "side":
-            values[i] = sides[node.attr["name"]].to(x.dtype)
-        elif node.op == "time":
-            values[i] = torch.arange(x.shape[0], dtype=x.dtype)[:, None, None]
-    expressions = [n for n in wanted if n not in values]
-    if expressions:
-        given = {i: as_tensor(value) for i, value in values.items()}
-        computed = evaluate(cell.step, expressions, given, sizes, x)
-        values |= {n: computed[n] for n in expressions}
-    return values
+            value = params[node.attr["name"]]
+            given[i] = value if value.dim() else value.reshape(1)
+        elif node.op == "side" and cell.sides[node.attr["name"]].kind == "sequence":
+            given[i] = sides[node.attr["name"]].to(x.dtype)
+    computed = evaluate(cell.step, wanted, given, sizes, x)
+    return {n: computed[n] for n in wanted}
 
 
-def _at_every_step(value: Tensor, T: int, B: int, lengths: Tensor | None) -> Tensor:
+def _at_every_step(value: Tensor, x: Tensor, lengths: Tensor | None) -> Tensor:
     """What does not change with the step, at every step: (T, B, w), zero past each row's end."""
+    T, B = x.shape[:2]
     rows = value.expand(T, B, value.shape[-1])
     if lengths is None:
         return rows

@@ -22,7 +22,17 @@ def call(
     """Runs a plan; returns the values of every step (T, B, w), the final states (B, w), then what is kept."""
     if torch.compiler.is_compiling():
         return torch.ops.carousel.scan(list(inputs), lengths, resets, text, reverse)
-    return Scan.apply(text, reverse, lengths, resets, *inputs)
+    if torch._C._are_functorch_transforms_active():
+        return Scan.apply(text, reverse, lengths, resets, *inputs)
+    if parse(text).backward is None:
+        return run_forward(text, reverse, lengths, resets, inputs)
+    return _apply(Scan, text, reverse, lengths, resets, *inputs)
+
+
+def _apply(function: Any, *args: Any) -> Any:
+    """`function.apply` outside of `torch.func`, without the look at its signature, which takes longer than a short
+    sequence does."""
+    return super(torch.autograd.Function, function).apply(*args)
 
 
 class Scan(torch.autograd.Function):
@@ -39,7 +49,7 @@ class Scan(torch.autograd.Function):
         ctx.text, ctx.reverse, ctx.count = text, reverse, len(tensors)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*output[plan.returned :])
-        used = [output[i] if i in plan.used_outputs else None for i in range(len(output))]
+        used = [output[i] if i in plan.used else None for i in range(len(output))]
         ctx.save_for_backward(lengths, resets, *tensors, *used)
 
     @staticmethod
@@ -47,9 +57,11 @@ class Scan(torch.autograd.Function):
         plan = parse(ctx.text)
         lengths, resets, *saved = ctx.saved_tensors
         inputs, outputs = saved[: ctx.count], saved[ctx.count :]
-        made = ScanBackward.apply(
-            ctx.text, ctx.reverse, ctx.count, lengths, resets, *inputs, *outputs, *grads[: plan.returned]
-        )
+        arguments = ctx.text, ctx.reverse, ctx.count, lengths, resets, *inputs, *outputs, *grads[: plan.returned]
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            made = ScanBackward.apply(*arguments)
+        else:
+            made = ScanBackward.forward(*arguments)
         results: list[Tensor | None] = [None] * ctx.count
         for tensor, gradient in zip(plan.grads, made, strict=True):
             results[tensor] = gradient

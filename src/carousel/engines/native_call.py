@@ -11,10 +11,10 @@ from __future__ import annotations
 import atexit
 import importlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,43 +26,39 @@ try:
 except ImportError as error:  # built without a compiler
     MISSING = f"the compiled core carousel._core is not there ({error})"
 
-Place = tuple[str, int, int]  # which list of tensors, the index in it, and the row (or head) at which it starts
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+Place = tuple[int, str, int]  # index in the list of all tensors of a call (-1: nowhere), shape, and first row or head
 
 
-@dataclass
-class Side:
-    """One program and where its outside tensors are found."""
+class Side(NamedTuple):
+    """One program, and where each of its outside tensors is found in the list of all tensors of a call."""
 
     program: Any
-    shapes: list[str]
     places: list[Place]
 
 
 @dataclass
 class Plan:
-    """A parsed plan. `outputs` are (shape, width) of what forward returns: the values of every step, the final states,
-    and what is kept for backward; `grads` the input tensors that backward gives a gradient for."""
+    """A parsed plan.
+
+    `kinds`: for each input what it has beside its columns: "step" (T, B), "batch" (B) or "parameter" (nothing).
+    `outputs`: (shape, width) of what forward returns: the values of every step, the final states (so far `returned`
+    many), and what is kept for backward; `used` are those that backward reads. `grads`: the inputs that backward gives
+    a gradient for; of those in `partial` it writes some rows only.
+    """
 
     forward: Side
     backward: Side | None
+    kinds: list[str]
     outputs: list[tuple[str, int]]
     returned: int
-    steps: int
+    used: list[int] = field(default_factory=list)
     grads: list[int] = field(default_factory=list)
-    covered: dict[int, int] = field(default_factory=dict)
-    shapes: dict[int, str] = field(default_factory=dict)
-    used_outputs: list[int] = field(default_factory=list)
-
-    @property
-    def kinds(self) -> list[str]:
-        """For each input what it has beside its columns: "step" (T, B), "batch" (B) or "parameter" (nothing)."""
-        rows = {"step": "step", "batch": "batch", "hx": "batch", "initial": "batch"}
-        return [rows.get(self.shapes.get(i, "step"), "parameter") for i in range(max(self.shapes) + 1)]
+    filled: dict[int, int] = field(default_factory=dict)
 
     @property
     def output_kinds(self) -> list[str]:
-        """The same for what forward returns."""
+        """What each output has beside its columns."""
         return [shape for shape, _ in self.outputs]
 
 
@@ -73,19 +69,17 @@ def parse(text: str) -> Plan:
     bind: dict[str, list[int]] = data["bind"]
     forward, externals = data["forward"], data["forward"]["externals"]
     widths = {extra: width for kind, width, extra in forward["values"] if kind == "step"}
-    states = forward["states"]
-    for width, *_, final, kept in states:
-        widths[final] = width
-        if kept >= 0:
-            widths[kept] = width
+    for width, *_, final, kept in forward["states"]:
+        widths |= {final: width, kept: width}
     made = sorted((_rank(name), i) for i, (_, role, name) in enumerate(externals) if role in ("out", "keep"))
-    order = {externals[i][2]: j for j, (_, i) in enumerate(made)}
+    names = [externals[i][2] for _, i in made]
     outputs = [(externals[i][0], widths[i]) for _, i in made]
-    steps = sum(name.startswith("out:") for name in order)
-    plan = Plan(_side(forward, bind, order, steps), None, outputs, steps + len(states), steps)
+    kinds = [shape if shape in ("step", "batch") else "parameter" for shape in data["shapes"]]
+    returned = sum(name.startswith(("out:", "final:")) for name in names)
+    there = {name: len(kinds) + j for j, name in enumerate(names)}
+    plan = Plan(_side(forward, bind, there), None, kinds, outputs, returned)
     if data["backward"]:
-        _add_backward(plan, data["backward"], bind, order)
-    plan.shapes |= {tensor: kind.split(":")[0] for kind, (tensor, _) in bind.items()}
+        _add_backward(plan, data["backward"], bind, names)
     return plan
 
 
@@ -97,72 +91,71 @@ def _rank(name: str) -> tuple[int, int]:
     return ("out", "final", "state", "keep").index(kind), int(index)
 
 
-def _side(program: dict, bind: dict[str, list[int]], order: dict[str, int], steps: int) -> Side:
+def _side(program: dict, bind: dict[str, list[int]], there: dict[str, int]) -> Side:
     places: list[Place] = []
-    for _, _, name in program["externals"]:
-        kind, _, rest = name.partition(":")
-        if name in bind:
-            places.append(("inputs", bind[name][0], bind[name][1]))
-        elif name in order:
-            places.append(("outputs", order[name], 0))
-        elif kind in ("grad_out", "d_final"):
-            places.append(("grads", int(rest) + (0 if kind == "grad_out" else steps), 0))
-        else:
-            tensor, row = bind[name.removeprefix("d_")]
-            places.append(("results", tensor, row))
-    core = _core.Program(json.dumps(program))
-    return Side(core, [shape for shape, _, _ in program["externals"]], places)
+    for shape, _, name in program["externals"]:
+        index, row = bind.get(name) or (there.get(name, -1), 0)
+        places.append((index, shape, row))
+    return Side(_core.Program(json.dumps(program)), places)
 
 
-def _add_backward(plan: Plan, program: dict, bind: dict[str, list[int]], order: dict[str, int]) -> None:
-    plan.backward = side = _side(program, bind, order, plan.steps)
-    for (_, _, name), (kind, tensor, _) in zip(program["externals"], side.places, strict=True):
-        if kind == "results":
-            plan.covered[tensor] = plan.covered.get(tensor, 0) + program_rows(program, name)
-        if kind == "outputs" and tensor not in plan.used_outputs:
-            plan.used_outputs.append(tensor)
-    plan.grads = sorted(plan.covered)
+def _add_backward(plan: Plan, program: dict, bind: dict[str, list[int]], names: list[str]) -> None:
+    """The tensors of a backward call: the inputs, what forward made, the gradients of what it returned, and results."""
+    inputs, outputs, externals = len(plan.kinds), len(names), [name for _, _, name in program["externals"]]
+    plan.used = [j for j, name in enumerate(names) if name in externals]
+    there = {name: inputs + j for j, name in enumerate(names)}
+    for j, name in enumerate(names[: plan.returned]):
+        there[name.replace("out:", "grad_out:").replace("final:", "d_final:")] = inputs + outputs + j
+    results: dict[int, list[str]] = {}
+    for name in externals:
+        if name.startswith("d_") and name.removeprefix("d_") in bind:
+            results.setdefault(bind[name.removeprefix("d_")][0], []).append(name)
+    plan.grads = sorted(results)
+    bind = dict(bind)
+    for j, tensor in enumerate(plan.grads):
+        for name in results[tensor]:
+            bind[name] = [inputs + outputs + plan.returned + j, bind[name.removeprefix("d_")][1]]
+        plan.filled[tensor] = sum(_rows(program, externals.index(name)) for name in results[tensor])
+    plan.backward = _side(program, bind, there)
 
 
-def program_rows(program: dict, name: str) -> int:
-    """How many rows (or entries) of its tensor a gradient fills."""
-    index = next(i for i, (_, _, other) in enumerate(program["externals"]) if other == name)
-    for kind, external, a, *_ in program["reduce"]:
-        if external == index and kind in ("matrix", "vector"):
-            return program["values"][a][1]
-    return 0
+def _rows(program: dict, external: int) -> int:
+    """How many rows (or entries) of its tensor a parameter's gradient fills."""
+    sums = (entry for entry in program["reduce"] if entry[1] == external and entry[0] != "batch")
+    return next((program["values"][a][1] for _, _, a, *_ in sums), 0)
 
 
-def ready(tensor: Tensor) -> Tensor:
+def ready(tensor: Tensor | None) -> Tensor | None:
     """The tensor as the core can read it: columns side by side."""
-    return tensor if tensor.dim() == 0 or tensor.stride(-1) == 1 or tensor.shape[-1] <= 1 else tensor.contiguous()
+    if tensor is None or tensor.dim() == 0 or tensor.stride(-1) == 1 or tensor.shape[-1] <= 1:
+        return tensor
+    return tensor.contiguous()
 
 
-def _address(tensor: Tensor | None, shape: str, start: int) -> tuple[int, int, int]:
-    if tensor is None:
-        return 0, 0, 0
-    pointer, size = tensor.data_ptr(), tensor.element_size()
-    if shape == "step":
-        return pointer, tensor.stride(0), tensor.stride(1)
-    if shape == "batch":
-        return pointer, 0, tensor.stride(0)
-    if shape == "vector":
-        return pointer + start * size, 0, 0
-    return pointer + start * tensor.stride(0) * size, tensor.stride(-2), tensor.stride(-1)
-
-
-def _run(side: Side, x: Tensor, reverse: bool, lengths: Tensor | None, resets: Tensor | None, lists: dict) -> None:
+def _run(side: Side, tensors: Sequence[Tensor | None], reverse: bool, lengths: Tensor | None, resets: Tensor | None):
+    x = tensors[0]
+    assert x is not None
+    facts = [(0, (0, 0)) if t is None else (t.data_ptr(), t.stride()) for t in tensors]
+    size = x.element_size()
     pointers: list[int] = []
     strides: list[int] = []
-    for shape, (kind, index, start) in zip(side.shapes, side.places, strict=True):
-        pointer, s0, s1 = _address(lists[kind][index], shape, start)
+    for index, shape, row in side.places:
+        pointer, stride = facts[index] if index >= 0 else (0, (0, 0))
+        if shape == "step":
+            strides += stride[:2]
+        elif shape == "batch":
+            strides += (0, stride[0])
+        elif shape == "vector":
+            pointer += row * size
+            strides += (0, 0)
+        else:
+            pointer += row * stride[0] * size
+            strides += stride[-2:]
         pointers.append(pointer)
-        strides += (s0, s1)
-    T, B = x.shape[:2]
     side.program.run(
         DTYPES[x.dtype],
-        T,
-        B,
+        x.shape[0],
+        x.shape[1],
         reverse,
         pointers,
         strides,
@@ -170,12 +163,6 @@ def _run(side: Side, x: Tensor, reverse: bool, lengths: Tensor | None, resets: T
         0 if resets is None else resets.data_ptr(),
         torch.get_num_threads(),
     )
-
-
-def allocate(plan: Plan, x: Tensor, new: Callable[..., Tensor]) -> list[Tensor]:
-    """Room for what forward returns; `new` is `x.new_empty`."""
-    T, B = x.shape[:2]
-    return [new((T, B, width) if shape == "step" else (B, width)) for shape, width in plan.outputs]
 
 
 def run_forward(
@@ -186,9 +173,11 @@ def run_forward(
     Returns the values of every step (T, B, w), the final states (B, w), and what backward will read.
     """
     plan = parse(text)
-    inputs = [ready(t) for t in inputs]
-    outputs = allocate(plan, inputs[0], inputs[0].new_empty)
-    _run(plan.forward, inputs[0], reverse, lengths, resets, {"inputs": inputs, "outputs": outputs})
+    tensors = [*map(ready, inputs)]
+    T, B = inputs[0].shape[:2]
+    new = inputs[0].new_empty
+    outputs = [new((T, B, width) if shape == "step" else (B, width)) for shape, width in plan.outputs]
+    _run(plan.forward, [*tensors, *outputs], reverse, lengths, resets)
     return outputs
 
 
@@ -204,18 +193,16 @@ def run_backward(
     """Runs a plan's backward program: from the gradients of what forward returned to those of `plan.grads`."""
     plan = parse(text)
     assert plan.backward is not None
-    inputs = [ready(t) for t in inputs]
-    grads = [None if g is None else ready(g) for g in grads]
-    results = {tensor: gradient_room(plan, tensor, inputs[tensor]) for tensor in plan.grads}
-    lists = {"inputs": inputs, "outputs": outputs, "grads": grads, "results": results}
-    _run(plan.backward, inputs[0], reverse, lengths, resets, lists)
-    return [results[tensor] for tensor in plan.grads]
+    tensors = [ready(t) for t in inputs]
+    results = [_room(plan, i, inputs[i]) for i in plan.grads]
+    _run(plan.backward, [*tensors, *outputs, *map(ready, grads), *results], reverse, lengths, resets)
+    return results
 
 
-def gradient_room(plan: Plan, tensor: int, like: Tensor) -> Tensor:
+def _room(plan: Plan, i: int, like: Tensor) -> Tensor:
     """Where the gradient of an input is written: zeros where the program does not fill all of it."""
-    if plan.shapes[tensor] in ("matrix", "vector"):
+    if plan.kinds[i] == "parameter":
         rows = like.numel() // like.shape[-1] if like.dim() > 1 else like.numel()
-        if plan.covered[tensor] < rows:
+        if plan.filled[i] < rows:
             return torch.zeros(like.shape, dtype=like.dtype)
     return torch.empty(like.shape, dtype=like.dtype)

@@ -1,33 +1,66 @@
-"""How a layer hands parameters to an engine: tensors, or rows of a larger tensor."""
+"""How a layer hands parameters and starting states to an engine.
+
+Legend: B batch, w the width of what is meant.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from carousel.graph import Cell
+
+Layout = tuple[tuple[str, int, int, int], ...]  # name, tensor, first row, rows; no rows: the whole tensor
 
 
-class Rows(NamedTuple):
-    """Rows `start : start + length` of `tensor`, differentiable into the whole of it.
+class Parameters:
+    """A cell's parameters by name: whole tensors, or rows of larger ones, differentiable into these.
 
-    PyTorch keeps the four gates of an LSTM in one matrix; the cell knows four. An engine that takes the place in
-    memory instead of a copy needs to know which tensor the rows belong to.
+    PyTorch keeps the four gates of an LSTM in one matrix; the cell knows four. An engine that takes the place in memory
+    instead of a copy reads `tensors` and `layout`; others ask for a name.
 
-    >>> Rows(torch.arange(6), 2, 3).view()
+    >>> import torch
+    >>> Parameters([torch.arange(6)], (("a", 0, 0, 2), ("b", 0, 2, 3)))["b"]
     tensor([2, 3, 4])
     """
 
-    tensor: torch.Tensor
-    start: int
-    length: int
+    def __init__(self, tensors: Sequence[Tensor], layout: Layout) -> None:
+        self.tensors, self.layout = tensors, layout
 
-    def view(self) -> torch.Tensor:
-        return self.tensor.narrow(0, self.start, self.length)
+    @classmethod
+    def of(cls, params: Parameters | Mapping[str, Tensor]) -> Parameters:
+        """The parameters of a dictionary of tensors; what is one already stays as it is."""
+        if isinstance(params, Parameters):
+            return params
+        return cls(tuple(params.values()), tuple((name, k, 0, 0) for k, name in enumerate(params)))
+
+    def __getitem__(self, name: str) -> Tensor:
+        for known, k, start, length in self.layout:
+            if known == name:
+                return self.tensors[k].narrow(0, start, length) if length else self.tensors[k]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, *_ in self.layout)
+
+    def keys(self) -> list[str]:
+        return [name for name, *_ in self.layout]
 
 
-Parameter = torch.Tensor | Rows
-
-
-def as_tensor(parameter: Parameter) -> torch.Tensor:
-    """The tensor that a parameter stands for."""
-    return parameter.view() if isinstance(parameter, Rows) else parameter
+def starts(
+    cell: Cell,
+    sizes: Mapping[str, int],
+    x: Tensor,
+    hx: Sequence[Tensor] | None,
+    initial: Sequence[Tensor] | None,
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The states before the first step and the cell's initial ones, each (B, w), in place of None (see `scan`)."""
+    B = x.shape[1]
+    if initial is None:
+        fresh = tuple(x.new_zeros(B, width) for width in cell.state_widths(**sizes))
+    else:
+        fresh = tuple(s.expand(B, s.shape[-1]) for s in initial)
+    return (fresh if hx is None else tuple(hx)), fresh

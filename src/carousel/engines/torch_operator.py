@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from carousel import cells
 from carousel.engines.eager import fill, within
-from carousel.engines.params import Parameter, Rows, as_tensor
+from carousel.engines.params import Parameters, starts
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -50,21 +50,22 @@ def scan(
     cell: Cell,
     sizes: Mapping[str, int],
     x: Tensor,
-    hx: Sequence[Tensor],
-    params: Mapping[str, Parameter],
+    hx: Sequence[Tensor] | None,
+    params: Parameters | Mapping[str, Tensor],
     *,
     sides: Mapping[str, Tensor],
     lengths: Tensor | None,
     resets: Tensor | None,
-    initial: Sequence[Tensor],
+    initial: Sequence[Tensor] | None,
     reverse: bool = False,
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs one direction of one layer over a whole sequence (see `carousel.engines.scan`)."""
     T, B = x.shape[:2]
+    hx, _ = starts(cell, sizes, x, hx, initial)
     if T == 0 or B == 0:
         return x.new_zeros(T, B, hx[0].shape[-1]), tuple(hx), {}
-    operator, weights = OPERATORS[cell][0], _weights(cell, params)
+    operator, weights = OPERATORS[cell][0], _weights(cell, Parameters.of(params))
     state = [h.unsqueeze(0).contiguous() for h in hx]
     start = state[0] if len(state) == 1 else state
     if lengths is None:
@@ -84,27 +85,23 @@ def scan(
     return _reversed_rows(y, lengths) if reverse else y, tuple(ends), {}
 
 
-def _weights(cell: Cell, params: Mapping[str, Parameter]) -> list[Tensor]:
+def _weights(cell: Cell, params: Parameters) -> list[Tensor]:
     """The operator's tensors: the cell's parameters stacked, and a second bias, zero where the cell has one."""
-    like = as_tensor(params["b_r" if cell is cells.gru else "b_i"])
-    given = {"0": torch.zeros_like(like), **params}
-    tensors = [_stacked([given[name] for name in names]) for names in OPERATORS[cell][1]]
+    tensors = [_stacked(params, names) for names in OPERATORS[cell][1]]
     return tensors if cell is cells.gru else [*tensors[:3], torch.zeros_like(tensors[2]), *tensors[3:]]
 
 
-def _stacked(parts: Sequence[Parameter]) -> Tensor:
-    """Parameters one below the other; the tensor itself where they are all of its rows, in order."""
-    first = parts[0]
-    if isinstance(first, Rows):
-        end = 0
-        for part in parts:
-            if not isinstance(part, Rows) or part.tensor is not first.tensor or part.start != end:
-                break
-            end += part.length
-        else:
-            if end == len(first.tensor):
-                return first.tensor
-    return torch.cat([as_tensor(part) for part in parts])
+def _stacked(params: Parameters, names: Sequence[str]) -> Tensor:
+    """Parameters one below the other ("0" is zeros); the tensor itself where they are all of its rows, in order."""
+    places = {name: (k, start, length) for name, k, start, length in params.layout}
+    found = [places[name] for name in names if name in places]
+    if len(found) == len(names) and len({k for k, _, _ in found}) == 1:
+        whole = params.tensors[found[0][0]]
+        ends = [start + length for _, start, length in found]
+        if [start for _, start, _ in found] == [0, *ends[:-1]] and ends[-1] == len(whole):
+            return whole
+    last = params[names[-1]]
+    return torch.cat([torch.zeros_like(last) if name == "0" else params[name] for name in names])
 
 
 def _reversed(x: Tensor, reverse: bool) -> Tensor:

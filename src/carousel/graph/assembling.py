@@ -47,8 +47,11 @@ def _forward_state(program: Program, step: StepDag, kept: Kept, k: int, outs: li
     return [step.dag[new].width, start, initial, program.external("batch", "out", f"final:{k}"), place]
 
 
-def backward_program(step: StepDag, kept: Kept) -> Program:
-    """The backward program that reads what the forward program of the same step and `kept` kept."""
+def backward_program(step: StepDag, kept: Kept, wanted: Set[tuple[str, int]]) -> Program:
+    """The backward program that reads what the forward program of the same step and `kept` kept.
+
+    `wanted` has ("hx", k) and ("initial", k) where the gradients of what state k starts from are asked for.
+    """
     program, dag = Program(), step.dag
     where = place_backward(step, kept)
     there = _kept_operands(program, step, kept)
@@ -61,7 +64,7 @@ def backward_program(step: StepDag, kept: Kept) -> Program:
         grads[n].append(program.tensor("step", "out", f"d_step:{dag[leaf]['source']}", dag[n].width))
     where.crossing |= {n for n in _summed(step) if n in where.before | where.loop | where.after}
     handed = _assemble(program, dag, where, grads, carries, there)
-    program.states = [_backward_state(program, step, kept, k) for k in range(len(step.states))]
+    program.states = [_backward_state(program, step, kept, k, wanted) for k in range(len(step.states))]
     _reduce(program, step, _reader(program, dag, there | handed))
     return program
 
@@ -151,7 +154,7 @@ def _kept_operands(program: Program, step: StepDag, kept: Kept) -> dict[int, Val
     return there
 
 
-def _backward_state(program: Program, step: StepDag, kept: Kept, k: int) -> list[int]:
+def _backward_state(program: Program, step: StepDag, kept: Kept, k: int, wanted: Set[tuple[str, int]]) -> list[int]:
     """The state's entry: width, start, restart value, kept values, gradients of the final state, of the start and of
     the restart value, and whether the equations read the state at all."""
     new = step.news[k]
@@ -165,8 +168,8 @@ def _backward_state(program: Program, step: StepDag, kept: Kept, k: int) -> list
         program.external("batch", "in", f"initial:{k}"),
         place,
         program.external("batch", "in", f"d_final:{k}"),
-        program.external("batch", "out", f"d_hx:{k}"),
-        program.external("batch", "sum", f"d_initial:{k}"),
+        program.external("batch", "out", f"d_hx:{k}") if ("hx", k) in wanted else -1,
+        program.external("batch", "sum", f"d_initial:{k}") if ("initial", k) in wanted else -1,
         int(step.carry_outs[k] is not None),
     ]
 

@@ -14,7 +14,8 @@ from carousel.graph.lowering import clean, leaf_sources, lower
 from carousel.graph.plan import Kept, choose_kept
 
 Sizes = tuple[tuple[str, int], ...]
-Leaf = tuple[str, int]  # kind ("step", "batch", "vector" or "matrix") and the index of its node in the cell's trace
+# Kind and number: of a "step", "batch", "vector" or "matrix" its node in the trace, of "hx" or "initial" the state.
+Leaf = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ def leaves(cell: Cell, sizes: Sizes, record: tuple[int, ...]) -> tuple[Leaf, ...
 
 
 def derive(cell: Cell, sizes: Sizes, record: tuple[int, ...], wanted: Iterable[Leaf]) -> Derived:
-    """The step with the gradients of the `wanted` leaves (and of the states)."""
-    wanted = set(wanted)
+    """The step with the gradients of the `wanted` leaves, and of the states."""
+    wanted = [leaf for leaf in wanted if leaf[0] not in ("hx", "initial")]
     step, made = lower(cell, dict(sizes), record, [source for kind, source in wanted if kind == "matrix"])
     differentiate(step, [made[source] for kind, source in wanted if kind != "matrix"])
     step = clean(step)
@@ -52,7 +53,7 @@ def programs(cell: Cell, sizes: Sizes, record: tuple[int, ...], wanted: frozense
         step, _ = lower(cell, dict(sizes), record, ())
         made = {"forward": forward_program(clean(step), Kept()).as_data(), "backward": None}
     else:
-        derived = derive(cell, sizes, record, wanted)
-        forward = forward_program(derived.step, derived.kept)
-        made = {"forward": forward.as_data(), "backward": backward_program(derived.step, derived.kept).as_data()}
+        found = derive(cell, sizes, record, wanted)
+        forward, backward = forward_program(found.step, found.kept), backward_program(found.step, found.kept, wanted)
+        made = {"forward": forward.as_data(), "backward": backward.as_data()}
     return json.dumps(made, separators=(",", ":"))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from carousel import engines
+from carousel.engines.params import Parameters, starts
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -24,8 +25,8 @@ def scan(
     cell: Cell,
     sizes: Mapping[str, int],
     x: Tensor,
-    hx: Sequence[Tensor],
-    params: Mapping,
+    hx: Sequence[Tensor] | None,
+    params: Parameters | Mapping[str, Tensor],
     **options: Any,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """`engines.scan`, in segments of `every` steps that the backward pass computes again; None keeps everything."""
@@ -33,7 +34,8 @@ def scan(
         return engines.scan(engine, cell, sizes, x, hx, params, **options)
     lengths, resets, reverse = options["lengths"], options["resets"], options["reverse"]
     pieces = _pieces(cell, every, x, options)
-    state, found = list(hx), []
+    first, options["initial"] = starts(cell, sizes, x, hx, options["initial"])
+    state, found = list(first), []
     for number in reversed(range(len(pieces))) if reverse else range(len(pieces)):
         if reverse and resets is not None and number + 1 < len(pieces):
             state = _cut(resets, lengths, (number + 1) * every, state, options["initial"])

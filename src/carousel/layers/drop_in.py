@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
-from carousel.engines.params import Parameter
+from carousel.engines.params import Parameters
 from carousel.layers import stack as driver
 from carousel.layers.inputs import Lengths
 
@@ -35,7 +35,7 @@ class DropIn(nn.RNNBase):
     def _cell(self) -> Cell:
         raise NotImplementedError
 
-    def _weights(self, end: str) -> dict[str, Parameter]:
+    def _weights(self, end: str) -> Parameters:
         raise NotImplementedError
 
     def _state_widths(self) -> tuple[int, ...]:
@@ -48,9 +48,8 @@ class DropIn(nn.RNNBase):
         zeros = like.new_zeros(len(like))
         return zeros, zeros
 
-    def _initial(self, end: str) -> list[Tensor]:
-        weight = getattr(self, f"weight_hh{end}")
-        return [weight.new_zeros(width) for width in self._state_widths()]
+    def _initial(self, end: str) -> None:
+        return None  # zeros
 
     def _stack(self) -> driver.Stack:
         sizes = {"input_size": self.input_size, "hidden_size": self.hidden_size}

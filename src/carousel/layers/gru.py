@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from carousel import cells
-from carousel.engines.params import Parameter, Rows
+from carousel.engines.params import Parameters
 from carousel.graph import relu
 from carousel.layers.drop_in import OneState
 
@@ -31,14 +31,14 @@ class GRU(OneState, nn.GRU):
     def _cell(self) -> Cell:
         return cells.gru
 
-    def _weights(self, end: str) -> dict[str, Parameter]:
+    def _weights(self, end: str) -> Parameters:
         H, w_ih, w_hh = self.hidden_size, getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")
         b_ih, b_hh = self._biases(end, w_ih)
-        both = b_ih + b_hh
-        found: dict[str, Parameter] = {f"W_{gate}": Rows(w_ih, k * H, H) for k, gate in enumerate("rzn")}
-        found |= {f"U_{gate}": Rows(w_hh, k * H, H) for k, gate in enumerate("rzn")}
-        found |= {"b_r": Rows(both, 0, H), "b_z": Rows(both, H, H)}
-        return found | {"b_n": Rows(b_ih, 2 * H, H), "b_hn": Rows(b_hh, 2 * H, H)}
+        layout = [
+            (f"{letter}_{gate}", k, row * H, H) for k, letter in enumerate("WU") for row, gate in enumerate("rzn")
+        ]
+        layout += [("b_r", 2, 0, H), ("b_z", 2, H, H), ("b_n", 3, 2 * H, H), ("b_hn", 4, 2 * H, H)]
+        return Parameters([w_ih, w_hh, b_ih + b_hh, b_ih, b_hh], tuple(layout))
 
 
 class RNN(OneState, nn.RNN):
@@ -55,6 +55,7 @@ class RNN(OneState, nn.RNN):
     def _cell(self) -> Cell:
         return ELMAN[self.mode]
 
-    def _weights(self, end: str) -> dict[str, Parameter]:
-        b_ih, b_hh = self._biases(end, getattr(self, f"weight_ih{end}"))
-        return {"W": getattr(self, f"weight_ih{end}"), "U": getattr(self, f"weight_hh{end}"), "b": b_ih + b_hh}
+    def _weights(self, end: str) -> Parameters:
+        w_ih, w_hh = getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")
+        b_ih, b_hh = self._biases(end, w_ih)
+        return Parameters([w_ih, w_hh, b_ih + b_hh], (("W", 0, 0, 0), ("U", 1, 0, 0), ("b", 2, 0, 0)))

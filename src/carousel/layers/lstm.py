@@ -6,13 +6,14 @@ Legend: T time, B batch, D input features, H hidden units, L layers x directions
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import cells
-from carousel.engines.params import Parameter, Rows
+from carousel.engines.params import Layout, Parameters
 from carousel.layers import stack as driver
 from carousel.layers.drop_in import DropIn
 from carousel.layers.inputs import Lengths
@@ -46,15 +47,13 @@ class LSTM(DropIn, nn.LSTM):
     def _state_widths(self) -> tuple[int, ...]:
         return (self.proj_size or self.hidden_size, self.hidden_size)
 
-    def _weights(self, end: str) -> dict[str, Parameter]:
-        H, w_ih, w_hh = self.hidden_size, getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")
+    def _weights(self, end: str) -> Parameters:
+        w_ih, w_hh = getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")
         b_ih, b_hh = self._biases(end, w_ih)
-        found: dict[str, Parameter] = {}
-        for prefix, tensor in (("W", w_ih), ("U", w_hh), ("b", b_ih + b_hh)):
-            found |= {f"{prefix}_{gate}": Rows(tensor, k * H, H) for k, gate in enumerate(GATES)}
+        tensors = [w_ih, w_hh, b_ih + b_hh]
         if self.proj_size:
-            found["W_hr"] = getattr(self, f"weight_hr{end}")
-        return found
+            tensors.append(getattr(self, f"weight_hr{end}"))
+        return Parameters(tensors, _layout(self.hidden_size, bool(self.proj_size)))
 
     def forward(
         self,
@@ -95,3 +94,9 @@ class LSTM(DropIn, nn.LSTM):
         >>> y, state = layer.step(torch.randn(2, 3), state)
         """
         return driver.step(self._stack(), x, state, {})
+
+
+@lru_cache(maxsize=64)
+def _layout(H: int, projected: bool) -> Layout:
+    gates = [(f"{letter}_{gate}", k, row * H, H) for k, letter in enumerate("WUb") for row, gate in enumerate(GATES)]
+    return (*gates, ("W_hr", 3, 0, 0)) if projected else tuple(gates)

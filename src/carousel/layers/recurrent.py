@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
+from carousel.engines.params import Parameters
 from carousel.graph import Cell
 from carousel.layers import stack as driver
 from carousel.layers.initial import lookup, start
@@ -96,6 +97,7 @@ class Recurrent(nn.Module):
     def _make_parameters(self, factory: dict[str, Any]) -> None:
         cell, stack = self.cell, self._stack()
         self._names = tuple(cell.shapes(**self.sizes))
+        self._layout = tuple((name, k, 0, 0) for k, name in enumerate(self._names))
         for k, end in enumerate(driver.suffixes(self.num_layers, self.bidirectional)):
             sizes = stack.layer_sizes(k // stack.directions)
             for name, shape in cell.shapes(**sizes).items():
@@ -140,10 +142,12 @@ class Recurrent(nn.Module):
             checkpoint_every=self.checkpoint_every,
         )
 
-    def _weights(self, end: str) -> dict[str, Tensor]:
-        return {name: getattr(self, name + end) for name in self._names}
+    def _weights(self, end: str) -> Parameters:
+        return Parameters([getattr(self, name + end) for name in self._names], self._layout)
 
-    def _initial(self, end: str) -> list[Tensor]:
+    def _initial(self, end: str) -> list[Tensor] | None:
+        if not self.learn_initial and not any(self.cell.initial.values()):
+            return None  # zeros
         return [getattr(self, f"initial_{state}{end}") for state in self.cell.states]
 
     def forward(

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
-from carousel.engines.params import Parameter, Rows
+from carousel.engines.params import Parameters
 from carousel.layers import checkpoint
 from carousel.layers.inputs import Lengths, read_input, read_resets, read_sides, read_states
 from carousel.layers.masks import mask
@@ -40,8 +40,8 @@ class Stack(NamedTuple):
     dropout: float
     training: bool
     engine: str
-    weights: Callable[[str], Mapping[str, Parameter]]
-    initial: Callable[[str], Sequence[Tensor]]
+    weights: Callable[[str], Parameters]
+    initial: Callable[[str], Sequence[Tensor] | None]
     masks: Mapping[str, float] = {}
     checkpoint_every: int | None = None
 
@@ -78,8 +78,7 @@ def forward(
     """Runs all layers and directions: y, for each state (L, B, w), and what was recorded, each (L, T, B, w)."""
     ends = suffixes(stack.num_layers, stack.bidirectional)
     weights = [stack.weights(end) for end in ends]
-    first = next(iter(weights[0].values()))
-    weight = first.tensor if isinstance(first, Rows) else first
+    weight = weights[0].tensors[0]
     cell, sizes = stack.cell, stack.sizes
     check_record(stack.name, cell, record)
     form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths)
@@ -104,7 +103,7 @@ def forward(
 
 def run(
     stack: Stack,
-    weights: Sequence[Mapping[str, Parameter]],
+    weights: Sequence[Parameters],
     ends: Sequence[str],
     x: Tensor,
     hx: States | None,
@@ -122,7 +121,7 @@ def run(
         for direction in range(stack.directions):
             k = layer * stack.directions + direction
             initial = stack.initial(ends[k])
-            start = [s.expand(x.shape[1], -1) for s in initial] if starts is None else starts[k]
+            start = None if starts is None else starts[k]
             y, final, seen = checkpoint.scan(
                 stack.checkpoint_every,
                 engine,
