@@ -47,6 +47,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     options.pairs = options.pairs or (2 if options.quick else 5)
     options.seconds = 0.05 if options.quick else 2.0
+    options.weighed = 1 if options.quick else None  # how many shapes to measure the memory of: a process a side
     if (most := max(options.threads)) > len(timing.PROCESSORS):
         parser.error(f"--threads {most}: this process may use {len(timing.PROCESSORS)} processors")
     return options
@@ -55,6 +56,7 @@ def arguments() -> argparse.Namespace:
 def equality(names: list[str]) -> None:
     """Every side against the Python loop, on small shapes with everything in them, in float32 and (ours) float64."""
     for shape in QUICK:
+        torch._dynamo.reset()
         timing.make(shape, names, seed=7)
         timing.make(shape, [n for n in names if n in WITH_MEMORY], seed=8, dtype=torch.float64)
     print(f"equality on {len(QUICK)} small shapes: every side agrees with the Python loop", flush=True)
@@ -65,7 +67,11 @@ def grid(options: argparse.Namespace, names: list[str], threads: int) -> list[di
     for shape in options.shapes:
         measured = timing.measure(shape, names, threads, options.pairs, options.seconds)
         for row in measured:
-            if row["side"] in WITH_MEMORY and threads == options.threads[-1]:
+            if (
+                row["side"] in WITH_MEMORY
+                and threads == options.threads[-1]
+                and shape in options.shapes[: options.weighed]
+            ):
                 row["megabytes"] = memory.measure(shape, row["side"], row["mode"], threads)
         rows += measured
         progress(shape, threads, measured)

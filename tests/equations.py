@@ -75,7 +75,7 @@ class Writer:
 
     def joined(self, width: str) -> str:
         """Two rows side by side, and the second of them again."""
-        first = self.name()
+        first = self.choose(name for name, _ in self.pool)  # only its width matters, which is no use of it
         return f"slice(concat({first}, {self.product(width)}), {first})"
 
     def expanded(self, width: str) -> str:
