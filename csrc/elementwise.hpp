@@ -14,32 +14,50 @@ struct TileShape {
     int rows, vectors;
 };
 
-template <class T, class F>
-inline void map1(TileShape<T> s, Reference<T> d, Reference<T> a, F f) {
+// out = f(loads): all results of a row first, then the stores, so that the vectors of a row overlap. V is the number
+// of vectors of a whole tile, or 0 for as many as the shape says.
+template <int V, class T, class F>
+inline void map_rows(TileShape<T> s, Reference<T> d, F f) {
+    constexpr int L = kLanes<T>;
     for (int m = 0; m < s.rows; ++m) {
         T* out = d[m];
-        const T* x = a[m];
-        for (int v = 0; v < s.vectors * kLanes<T>; v += kLanes<T>) store<T>(out + v, f(load(x + v)));
+        auto at = f(m);
+        if constexpr (V == 0) {
+            for (int v = 0; v < s.vectors; ++v) store<T>(out + v * L, at(v * L));
+        } else {
+            Vec<T> result[V];
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) result[v] = at(v * L);
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) store<T>(out + v * L, result[v]);
+        }
     }
+}
+
+template <class T, class F>
+inline void map_tile(TileShape<T> s, Reference<T> d, F f) {
+    constexpr int whole = kPanel / kLanes<T>;
+    if (whole <= 8 && s.vectors == whole)
+        map_rows < whole <= 8 ? whole : 0 > (s, d, f);
+    else
+        map_rows<0>(s, d, f);
+}
+
+template <class T, class F>
+inline void map1(TileShape<T> s, Reference<T> d, Reference<T> a, F f) {
+    map_tile(s, d, [=](int m) { return [=, x = a[m]](int j) { return f(load<T>(x + j)); }; });
 }
 
 template <class T, class F>
 inline void map2(TileShape<T> s, Reference<T> d, Reference<T> a, Reference<T> b, F f) {
-    for (int m = 0; m < s.rows; ++m) {
-        T* out = d[m];
-        const T *x = a[m], *y = b[m];
-        for (int v = 0; v < s.vectors * kLanes<T>; v += kLanes<T>) store<T>(out + v, f(load(x + v), load(y + v)));
-    }
+    map_tile(s, d, [=](int m) { return [=, x = a[m], y = b[m]](int j) { return f(load<T>(x + j), load<T>(y + j)); }; });
 }
 
 template <class T, class F>
 inline void map3(TileShape<T> s, Reference<T> d, Reference<T> a, Reference<T> b, Reference<T> c, F f) {
-    for (int m = 0; m < s.rows; ++m) {
-        T* out = d[m];
-        const T *x = a[m], *y = b[m], *z = c[m];
-        for (int v = 0; v < s.vectors * kLanes<T>; v += kLanes<T>)
-            store<T>(out + v, f(load(x + v), load(y + v), load(z + v)));
-    }
+    map_tile(s, d, [=](int m) {
+        return [=, x = a[m], y = b[m], z = c[m]](int j) { return f(load<T>(x + j), load<T>(y + j), load<T>(z + j)); };
+    });
 }
 
 template <class T, class M>

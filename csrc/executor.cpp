@@ -198,8 +198,13 @@ class Execution {
             const int64_t rows = matrix ? x.rows : x.shape == Shape::batch ? time_.B : 1;
             const int64_t columns = matrix ? x.columns : x.width, row = matrix ? s0 : s1, column = matrix ? s1 : 1;
             const Share mine = share(rows, me.number, n);
-            for (int64_t i = mine.first; i < mine.last; ++i)
-                for (int64_t j = 0; j < columns; ++j) base[i * row + j * column] = T(0);
+            for (int64_t i = mine.first; i < mine.last; ++i) {
+                T* out = base + i * row;
+                if (column == 1)
+                    std::fill_n(out, columns, T(0));
+                else
+                    for (int64_t j = 0; j < columns; ++j) out[j * column] = T(0);
+            }
         }
     }
 

@@ -1,13 +1,6 @@
 // Gradients of parameters: sums over many rows at once.
 
 template <class T>
-inline void copy_row(T* to, const T* from, int64_t n) {
-    int64_t j = 0;
-    for (; j + kLanes<T> <= n; j += kLanes<T>) store<T>(to + j, load(from + j));
-    for (; j < n; ++j) to[j] = from[j];
-}
-
-template <class T>
 void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns, T* panel) {
     for (int64_t r = 0; r < count; ++r, panel += kPanel) {
         copy_row(panel, rows[r] + first, columns);
@@ -50,6 +43,9 @@ template <class T, int M, int N>
 void gradient_tile(const MatrixGradientCall<T>& call, const T* strip, int64_t i, int64_t column) {
     Vec<T> sum[M][N] = {};
     const T* panel = call.panel + column;
+    for (int m = 0; m < M; ++m)  // the gradient's lines arrive while the sums are formed
+        for (int v = 0; v < N; ++v)
+            __builtin_prefetch(call.gradient + (i + m) * call.stride_i + (column + v * kLanes<T>) * call.stride_j, 1);
     for (int64_t r = 0; r < call.rows; ++r, strip += M, panel += kPanel) {
         Vec<T> row[N];
 #pragma GCC unroll 8

@@ -39,29 +39,59 @@ inline Vec<T> power_of_two(IntVec<T> n) {
     return (Vec<T>)((n + Constants<T>::bias) << Constants<T>::mantissa);
 }
 
-// x = n ln 2 + r; gives exp(r) - 1 and n.
+// x = n ln 2 + r; gives exp(r) - 1 and n, as a number.
 template <class T>
-inline Vec<T> reduced_expm1(Vec<T> x, IntVec<T>& n) {
+inline Vec<T> reduced_expm1(Vec<T> x, Vec<T>& n) {
     using C = Constants<T>;
-    Vec<T> shifted = x * T(1.4426950408889634) + C::magic;
-    n = integer_of<T>(shifted);
-    Vec<T> whole = shifted - C::magic;
-    Vec<T> r = (x - whole * C::ln2_high) - whole * C::ln2_low;
+    n = (x * T(1.4426950408889634) + C::magic) - C::magic;
+    Vec<T> r = (x - n * C::ln2_high) - n * C::ln2_low;
     Vec<T> p = all(T(inverse_factorial(C::exp_terms)));
 #pragma GCC unroll 16
     for (int k = C::exp_terms - 1; k >= 2; --k) p = p * r + T(inverse_factorial(k));
     return p * (r * r) + r;
 }
 
+// x 2^n for any whole n: in two steps, for denormal and infinite results.
+template <class T>
+inline Vec<T> scale(Vec<T> x, Vec<T> n) {
+    IntVec<T> whole = integer_of<T>(n + Constants<T>::magic), half = whole >> 1;
+    return x * power_of_two<T>(half) * power_of_two<T>(whole - half);
+}
+
+#if defined(__AVX512F__)
+template <>
+inline Vec<float> scale<float>(Vec<float> x, Vec<float> n) {
+    return (Vec<float>)_mm512_scalef_ps((__m512)x, (__m512)n);
+}
+template <>
+inline Vec<double> scale<double>(Vec<double> x, Vec<double> n) {
+    return (Vec<double>)_mm512_scalef_pd((__m512d)x, (__m512d)n);
+}
+#endif
+
+// 2^n for whole n in the normal range.
+template <class T>
+inline Vec<T> power(Vec<T> n) {
+#if defined(__AVX512F__)
+    return scale<T>(all(T(1)), n);
+#else
+    return power_of_two<T>(integer_of<T>(n + Constants<T>::magic));
+#endif
+}
+
 template <class T>
 inline Vec<T> exp_of(Vec<T> x) {
     using C = Constants<T>;
-    x = x < C::lowest ? all(C::lowest) : x;
-    x = x > C::highest ? all(C::highest) : x;
-    IntVec<T> n;
-    Vec<T> p = reduced_expm1<T>(x, n) + T(1);
-    IntVec<T> half = n >> 1;  // in two steps, for denormal and infinite results
-    return p * power_of_two<T>(half) * power_of_two<T>(n - half);
+    Vec<T> n;
+    Vec<T> p = reduced_expm1<T>(at_most<T>(at_least<T>(x, C::lowest), C::highest), n);
+    return scale<T>(p + T(1), n);
+}
+
+template <class T>
+inline Vec<T> exp_of_negative(Vec<T> x) {
+    Vec<T> n;
+    Vec<T> p = reduced_expm1<T>(at_least<T>(x, Constants<T>::lowest), n);
+    return scale<T>(p + T(1), n);
 }
 
 template <class T>
@@ -71,19 +101,18 @@ inline Vec<T> abs_of(Vec<T> x) {
 
 template <class T>
 inline Vec<T> sigmoid_of(Vec<T> x) {
-    Vec<T> z = exp_of<T>(-abs_of<T>(x));
+    Vec<T> z = exp_of_negative<T>(-abs_of<T>(x));
     return (x < T(0) ? z : all(T(1))) / (z + T(1));
 }
 
 // tanh |x| = -z / (z + 2) with z = exp(-2|x|) - 1, which stays exact near 0.
 template <class T>
 inline Vec<T> tanh_of(Vec<T> x) {
-    Vec<T> y = abs_of<T>(x) * T(-2);
-    y = y < T(-44) ? all(T(-44)) : y;  // from there on tanh is 1
-    IntVec<T> n;
+    Vec<T> y = at_least<T>(abs_of<T>(x) * T(-2), T(-44));  // from there on tanh is 1
+    Vec<T> n;
     Vec<T> p = reduced_expm1<T>(y, n);
-    Vec<T> scale = power_of_two<T>(n);
-    Vec<T> z = p * scale + (scale - T(1));
+    Vec<T> unit = power<T>(n);
+    Vec<T> z = p * unit + (unit - T(1));
     Vec<T> magnitude = (T(0) - z) / (z + T(2));  // 0 - z is never -0
     return (Vec<T>)((IntVec<T>)magnitude | ((IntVec<T>)x & (IntVec<T>)all(T(-0.0))));
 }
@@ -122,7 +151,7 @@ inline Vec<T> log_of(Vec<T> x) {
 // log(1 + z) for z in [0, 1]: what rounding took from 1 + z is given back.
 template <class T>
 inline Vec<T> softplus_of(Vec<T> x) {
-    Vec<T> z = exp_of<T>(-abs_of<T>(x));
+    Vec<T> z = exp_of_negative<T>(-abs_of<T>(x));
     Vec<T> u = z + T(1);
     Vec<T> log1p = log_of_normal<T>(u) + (z - (u - T(1))) / u;
     log1p = x != x ? x : log1p;

@@ -37,6 +37,7 @@ void run(const Program& program, const std::string& dtype, int64_t T, int64_t B,
 }  // namespace
 
 NB_MODULE(_core, m) {
+    nb::set_leak_warnings(false);  // programs in caches that live until the interpreter ends are no leak
     m.doc() = "The native engine: runs step programs over batches of sequences on the CPU.";
     nb::class_<Program>(m, "Program", "A step program, read from JSON and checked. Raises ValueError if it is malformed.")
         .def(nb::init<const std::string&>(), nb::arg("json_text"))

@@ -125,18 +125,3 @@ void run_product(const TileCall<T>& call, const Product& product, const Referenc
     }
 }
 
-// Packs one panel of a weight; columns past its width become zeros.
-template <class T>
-void pack_panel(const Weight<T>& w, int64_t panel) {
-    T* out = w.packed + panel * w.k * kPanel;
-    const T* base = w.data + panel * kPanel * w.stride_n;
-    int64_t columns = w.n - panel * kPanel < kPanel ? w.n - panel * kPanel : kPanel;
-    constexpr int64_t kBlock = 16;  // of k: whole cache lines of a row-major matrix
-    for (int64_t k0 = 0; k0 < w.k; k0 += kBlock) {
-        int64_t k1 = k0 + kBlock < w.k ? k0 + kBlock : w.k;
-        for (int64_t n = 0; n < columns; ++n)
-            for (int64_t k = k0; k < k1; ++k) out[k * kPanel + n] = base[n * w.stride_n + k * w.stride_k];
-        for (int64_t k = k0; k < k1; ++k)
-            for (int64_t n = columns; n < kPanel; ++n) out[k * kPanel + n] = 0;
-    }
-}

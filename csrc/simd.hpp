@@ -72,6 +72,13 @@ inline void store_part(T* p, Vec<T> v, int64_t n) {
 }
 
 template <class T>
+inline void copy_row(T* to, const T* from, int64_t n) {
+    int64_t j = 0;
+    for (; j + kLanes<T> <= n; j += kLanes<T>) store<T>(to + j, load(from + j));
+    for (; j < n; ++j) to[j] = from[j];
+}
+
+template <class T>
 inline T add_lanes(Vec<T> v) {
     T lanes[kLanes<T>];
     store(lanes, v);
@@ -88,3 +95,34 @@ inline Vec<T> each_lane(Vec<T> x, F f) {
     for (int i = 0; i < kLanes<T>; ++i) lanes[i] = f(lanes[i]);
     return load(lanes);
 }
+
+// The larger and the smaller of a bound and x; NaN stays NaN, as the instructions give their second operand then.
+template <class T>
+inline Vec<T> at_least(Vec<T> x, T bound) {
+    return x < bound ? all(bound) : x;
+}
+
+template <class T>
+inline Vec<T> at_most(Vec<T> x, T bound) {
+    return x > bound ? all(bound) : x;
+}
+
+#if defined(__AVX512F__)
+template <>
+inline Vec<float> at_least<float>(Vec<float> x, float bound) {
+    return (Vec<float>)_mm512_max_ps((__m512)all(bound), (__m512)x);
+}
+template <>
+inline Vec<float> at_most<float>(Vec<float> x, float bound) {
+    return (Vec<float>)_mm512_min_ps((__m512)all(bound), (__m512)x);
+}
+#elif defined(__AVX2__)
+template <>
+inline Vec<float> at_least<float>(Vec<float> x, float bound) {
+    return (Vec<float>)_mm256_max_ps((__m256)all(bound), (__m256)x);
+}
+template <>
+inline Vec<float> at_most<float>(Vec<float> x, float bound) {
+    return (Vec<float>)_mm256_min_ps((__m256)all(bound), (__m256)x);
+}
+#endif
