@@ -2,13 +2,13 @@
 
 import json
 
-import numpy_core
 import pytest
 import torch
 
+import numpy_core
 import zoo
 from carousel.engines import eager, native, native_call
-from carousel.graph.compiling import leaves, programs
+from carousel.graph.passes.compiling import leaves, programs
 from test_engine_eager import LENGTHS, both, compare, some_resets
 
 
@@ -66,7 +66,7 @@ def test_backward_is_two_phases_a_step():
     backward = lstm_programs()["backward"]
     gates, carry = backward["loop"]
     assert gates[2] == [] and len(gates[3]) <= 14
-    assert carry[3] == [] and len(carry[2]) == 1 and len(carry[2][0][2]) == 4  # one product joined along its inner width
+    assert carry[3] == [] and len(carry[2]) == 1 and len(carry[2][0][2]) == 4  # joined along its inner width
 
 
 def test_frozen_parameters_cost_nothing():

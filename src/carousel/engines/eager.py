@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from carousel.engines.evaluate import LOOP, STEPS, levels, needed, run
+from carousel.engines.evaluate import needed, run
 from carousel.engines.params import Parameters, starts
 from carousel.graph.cell import NUMBERED
+from carousel.graph.levels import LOOP, STEP, levels
 from carousel.graph.step import LEAVES
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _make_order(number: int, recorded: tuple[int, ...]) -> tuple[tuple[int, ...]
     after = needed(step, last, {*early, *inside, *states})
     late = {n for n in (*last, *(a for n in after for a in step.nodes[n].args)) if n in {*inside, *states}}
     in_loop = {n for n in (*step.outputs, *(a for i in inside for a in step.nodes[i].args)) if level[n] < LOOP}
-    constant, changing = ([n for n in sorted(in_loop) if (level[n] == STEPS) == c] for c in (False, True))
+    constant, changing = ([n for n in sorted(in_loop) if (level[n] == STEP) == c] for c in (False, True))
     return tuple(tuple(nodes) for nodes in (before, inside, after, sorted(late), constant, changing))
 
 

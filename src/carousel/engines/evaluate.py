@@ -18,21 +18,6 @@ from carousel.graph.tensors import ELEMENTWISE as FUNCTIONS
 if TYPE_CHECKING:
     from carousel.graph import Node, Step
 
-PARAMETERS, SEQUENCE, STEPS, LOOP = range(4)
-
-
-def levels(step: Step, sides: Mapping) -> list[int]:
-    """For each node the level of time at which its value changes: PARAMETERS < SEQUENCE < STEPS < LOOP."""
-    leaves = {"input": STEPS, "time": STEPS, "state": LOOP}
-    found: list[int] = []
-    for node in step.nodes:
-        if node.op == "side":
-            level = SEQUENCE if sides[node.attr["name"]].kind == "sequence" else STEPS
-        else:
-            level = leaves.get(node.op, max((found[a] for a in node.args), default=PARAMETERS))
-        found.append(level)
-    return found
-
 
 def needed(step: Step, wanted: Iterable[int], known: Iterable[int]) -> list[int]:
     """The nodes to compute, in order, so that `wanted` have values when `known` have them already."""

@@ -20,9 +20,8 @@ from carousel.engines.native_autograd import call
 from carousel.engines.native_call import DTYPES, MISSING
 from carousel.engines.params import Layout, Parameters
 from carousel.graph.cell import NUMBERED
-from carousel.graph.compiling import Leaf, Sizes, leaves, programs
-from carousel.graph.dag import STEP
-from carousel.graph.lowering import trace_levels
+from carousel.graph.levels import STEP, levels
+from carousel.graph.passes.compiling import Leaf, Sizes, leaves, programs
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -119,7 +118,7 @@ def _plan(*kind_and_wanted: Any) -> str:
 @lru_cache(maxsize=512)
 def _make_recipe(kind: Kind) -> Recipe:
     cell = NUMBERED[kind.cell]
-    level, nodes = trace_levels(cell), cell.step.nodes
+    level, nodes = levels(cell.step, cell.sides), cell.step.nodes
     at_steps = tuple(dict.fromkeys(n for n in kind.recorded if level[n] >= STEP))
     rows = {name: (k, start) for name, k, start, _ in kind.layout}
     inputs: list[tuple[str, Any, str]] = [("input", 0, "step")]

@@ -32,7 +32,7 @@ def show(cell: Cell) -> str:
     <BLANKLINE>
     ...
     """
-    from carousel.graph.describing import describe  # it stands above this module: it needs the passes
+    from carousel.graph.passes.describing import describe  # it stands above this module: it needs the passes
 
     title = f"{cell.name}: {cell.doc.splitlines()[0]}" if cell.doc else cell.name
     table = "\n".join(line for label, entries in _table(cell) for line in _row(label, entries))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from carousel.graph.cut import minimum_cut
-from carousel.graph.dag import CHEAP_ROW_OPS, ELEMENTWISE, LOOP, STEP, Dag
-from carousel.graph.derivative import StepDag
+from carousel.graph.levels import LOOP, STEP
+from carousel.graph.passes.cut import minimum_cut
+from carousel.graph.passes.dag import CHEAP_ROW_OPS, ELEMENTWISE, Dag
+from carousel.graph.passes.derivative import StepDag
 
 RECOMPUTABLE = ELEMENTWISE | CHEAP_ROW_OPS
 

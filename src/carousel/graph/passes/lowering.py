@@ -10,24 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from carousel.graph.cell import Cell
-from carousel.graph.dag import CONSTANT, ELEMENTWISE, LOOP, SEQUENCE, STEP, Dag
-from carousel.graph.derivative import StepDag, spread
-
-NUMBER = -1  # below CONSTANT: arithmetic on numbers alone
-LEAF_LEVELS = {"number": NUMBER, "parameter": CONSTANT, "input": STEP, "time": STEP, "state": LOOP}
-
-
-def trace_levels(cell: Cell) -> list[int]:
-    """How often each node of the cell's trace changes (NUMBER, CONSTANT, SEQUENCE, STEP or LOOP)."""
-    levels: list[int] = []
-    for node in cell.step.nodes:
-        if node.op == "side":
-            levels.append(STEP if cell.sides[node.attr["name"]].kind == "step" else SEQUENCE)
-        elif node.op in LEAF_LEVELS:
-            levels.append(LEAF_LEVELS[node.op])
-        else:
-            levels.append(max(levels[a] for a in node.args))
-    return levels
+from carousel.graph.levels import CONSTANT, SEQUENCE, STEP, levels
+from carousel.graph.passes.dag import ELEMENTWISE, Dag
+from carousel.graph.passes.derivative import StepDag, spread
 
 
 def lower(
@@ -39,7 +24,11 @@ def lower(
     gradients are wanted.
     """
     step, dag, made = cell.step, Dag(), {}
-    levels, learned = trace_levels(cell), set(learned)
+    level, learned = levels(step, cell.sides), set(learned)
+    numeric: set[int] = set()  # arithmetic on numbers alone, which is folded here
+    for i, node in enumerate(step.nodes):
+        if node.op == "number" or (node.args and numeric.issuperset(node.args)):
+            numeric.add(i)
 
     def value(i: int) -> int:
         if i not in made:
@@ -51,8 +40,8 @@ def lower(
         width = node.width.resolve(sizes) if not isinstance(node.width, tuple) else 0
         if node.op == "number":
             return dag.number(node.attr["value"])
-        if levels[i] in (CONSTANT, SEQUENCE):
-            return dag.add("vector" if levels[i] == CONSTANT else "batch", width=width, source=i)
+        if level[i] in (CONSTANT, SEQUENCE) and i not in numeric:
+            return dag.add("vector" if level[i] == CONSTANT else "batch", width=width, source=i)
         if node.op in ("input", "side", "time"):
             return dag.add("step", width=width, source=i)
         if node.op == "state":
@@ -72,7 +61,7 @@ def lower(
         return dag.row(node.op, args, width, **_row_attributes(node, width, dag, args, sizes))
 
     for i, node in enumerate(step.nodes):
-        if levels[i] >= STEP or node.op == "state":
+        if level[i] >= STEP or node.op == "state":
             value(i)
     states = [value(i) for i, node in enumerate(step.nodes) if node.op == "state"]
     states.sort(key=lambda s: dag[s]["k"])

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from carousel.graph.cell import Cell
-from carousel.graph.compiling import Derived, derive, leaves
-from carousel.graph.dag import STEP, Dag
-from carousel.graph.plan import backward_nodes, place_backward, place_forward
+from carousel.graph.levels import STEP
+from carousel.graph.passes.compiling import Derived, derive, leaves
+from carousel.graph.passes.dag import Dag
+from carousel.graph.passes.plan import backward_nodes, place_backward, place_forward
 
 SYMBOLS = {
     "add": "+",

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from carousel.graph.dag import Dag
+from carousel.graph.passes.dag import Dag
 
 
 @dataclass

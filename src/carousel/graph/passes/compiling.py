@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from carousel.graph.assembling import backward_program, forward_program
 from carousel.graph.cell import Cell
-from carousel.graph.derivative import StepDag, differentiate
-from carousel.graph.lowering import clean, leaf_sources, lower
-from carousel.graph.plan import Kept, choose_kept
+from carousel.graph.passes.assembling import backward_program, forward_program
+from carousel.graph.passes.derivative import StepDag, differentiate
+from carousel.graph.passes.lowering import clean, leaf_sources, lower
+from carousel.graph.passes.plan import Kept, choose_kept
 
 Sizes = tuple[tuple[str, int], ...]
 # Kind and number: of a "step", "batch", "vector" or "matrix" its node in the trace, of "hx" or "initial" the state.

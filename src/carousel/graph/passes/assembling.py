@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Set
 
-from carousel.graph.dag import Dag
-from carousel.graph.derivative import StepDag
-from carousel.graph.emitting import Emitter, Stores
-from carousel.graph.plan import Kept, Placement, place_backward, place_forward
-from carousel.graph.program import Program, Value
+from carousel.graph.passes.dag import Dag
+from carousel.graph.passes.derivative import StepDag
+from carousel.graph.passes.emitting import Emitter, Stores
+from carousel.graph.passes.plan import Kept, Placement, place_backward, place_forward
+from carousel.graph.passes.program import Program, Value
 
 Read = Callable[[int], Value]
 COMPUTED_OUTSIDE = ("number", "vector", "batch", "step", "state")

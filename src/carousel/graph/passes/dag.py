@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-CONSTANT, SEQUENCE, STEP, LOOP = range(4)
+from carousel.graph.levels import CONSTANT, LOOP, SEQUENCE, STEP
 
 LEAVES = {
     "number": CONSTANT,

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from carousel.graph.dag import ROW_OPS, Dag
-from carousel.graph.program import Instruction, Program, Value
+from carousel.graph.passes.dag import ROW_OPS, Dag
+from carousel.graph.passes.program import Instruction, Program, Value
 
 Stores = dict[int, list[Value]]  # where the value of a node must go
 
