@@ -13,7 +13,7 @@ LEAVES = {"parameter": CONSTANT, "number": CONSTANT, "input": STEP, "time": STEP
 
 
 def levels(step: Step, sides: Mapping[str, Side]) -> list[int]:
-    """For each node CONSTANT (parameters alone), SEQUENCE (inputs given once), STEP (inputs given at each step), or LOOP
+    """For each node CONSTANT (parameters alone), SEQUENCE (inputs given once), STEP (inputs given at each step) or LOOP
     (what reads a state waits for the step before).
 
     >>> from carousel.cells import elman
