@@ -344,6 +344,18 @@ def test_initial_states_of_the_cell():
     assert h.unique().tolist() == [0.25] and c.unique().tolist() == [0.0]
 
 
+@engine_wise
+def test_a_cell_without_parameters(engine):
+    @ca.cell(widths={"h": "input_size"})
+    def average(x, h, p):
+        return 0.5 * h + 0.5 * x
+
+    layer = ca.Recurrent(average, 3, 3, engine=engine)
+    y, _ = layer(torch.ones(4, 2, 3))
+    assert y[:, 0, 0].tolist() == [0.5, 0.75, 0.875, 0.9375]
+    assert list(layer.parameters()) == []
+
+
 # -- masks
 
 

@@ -63,7 +63,12 @@ class Form:
 
 
 def read_input(
-    name: str, x: Tensor | PackedSequence, batch_first: bool, input_size: int, weight: Tensor, lengths: Lengths | None
+    name: str,
+    x: Tensor | PackedSequence,
+    batch_first: bool,
+    input_size: int,
+    weight: Tensor | None,
+    lengths: Lengths | None,
 ) -> tuple[Form, Tensor, Tensor | None]:
     """The form of `x`, then x (T, B, D), then its lengths (B,) or None.
 
@@ -84,16 +89,24 @@ def read_input(
     return form, major, read_lengths(name, lengths, major.shape[0], major.shape[1])
 
 
-def _check_input(form: Form, x: Tensor, input_size: int, weight: Tensor) -> None:
+def autocasting(x: Tensor) -> bool:
+    """Whether autocast is on for x's device."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _check_input(form: Form, x: Tensor, input_size: int, weight: Tensor | None) -> None:
     name = form.name
     if x.dim() not in (2, 3) or x.shape[-1] != input_size:
         raise ValueError(
             f"{name}: x has shape {tuple(x.shape)}, expected {form.axes('D')} with D = {input_size} (this layer's "
             f"input_size)."
         )
+    if weight is None:
+        return
     if x.device != weight.device:
         raise ValueError(f"{name}: x is on {x.device}, the parameters on {weight.device}. Move one to the other.")
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != weight.dtype and not autocasting(x):
         raise ValueError(
             f"{name}: x is {_dtype(x)}, the parameters are {_dtype(weight)}. Convert x with "
             f"x.to(torch.{_dtype(weight)}), or the layer with layer.to(torch.{_dtype(x)})."
@@ -195,7 +208,7 @@ def read_states(
             )
         if state.device != x.device:
             raise ValueError(f"{form.name}: hx's {name} is on {state.device}, x on {x.device}. Move one to the other.")
-        if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        if state.dtype != x.dtype and not autocasting(x):
             raise ValueError(f"{form.name}: hx's {name} is {_dtype(state)}, x is {_dtype(x)}. Convert one of them.")
         read.append(state.to(x.dtype) if form.batched else state.to(x.dtype).unsqueeze(1))
     return tuple(read)

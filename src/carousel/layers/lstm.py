@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -31,6 +32,9 @@ class LSTM(DropIn, nn.LSTM):
 
         engine: "auto", "eager" or "native".
         checkpoint_every: keeps the states at every k-th step only, and computes the rest again in the backward pass.
+
+    torch.compile refuses whatever derives from `torch.nn.LSTM` until `torch._dynamo.config.allow_rnn = True`, as its
+    message says; `Recurrent(carousel.cells.lstm, ...)` needs no such thing. torch.export takes both.
 
     >>> import torch
     >>> _ = torch.manual_seed(0)
@@ -96,7 +100,12 @@ class LSTM(DropIn, nn.LSTM):
         return driver.step(self._stack(), x, state, {})
 
 
-@lru_cache(maxsize=64)
+@torch.compiler.assume_constant_result
 def _layout(H: int, projected: bool) -> Layout:
+    return _make_layout(H, projected)  # torch.compile looks through a cache that it can see
+
+
+@lru_cache(maxsize=512)
+def _make_layout(H: int, projected: bool) -> Layout:
     gates = [(f"{letter}_{gate}", k, row * H, H) for k, letter in enumerate("WUb") for row, gate in enumerate(GATES)]
     return (*gates, ("W_hr", 3, 0, 0)) if projected else tuple(gates)

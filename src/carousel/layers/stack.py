@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 from carousel import engines
 from carousel.engines.params import Parameters
 from carousel.layers import checkpoint
-from carousel.layers.inputs import Lengths, read_input, read_resets, read_sides, read_states
+from carousel.layers.inputs import Lengths, autocasting, read_input, read_resets, read_sides, read_states
 from carousel.layers.masks import mask
 
 if TYPE_CHECKING:
@@ -78,20 +78,19 @@ def forward(
     """Runs all layers and directions: y, for each state (L, B, w), and what was recorded, each (L, T, B, w)."""
     ends = suffixes(stack.num_layers, stack.bidirectional)
     weights = [stack.weights(end) for end in ends]
-    weight = weights[0].tensors[0]
+    weight = weights[0].tensors[0] if weights[0].tensors else None
     cell, sizes = stack.cell, stack.sizes
     check_record(stack.name, cell, record)
     form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths)
+    if weight is not None and x.dtype != weight.dtype:
+        x = x.to(weight.dtype)  # autocast made it what it is, and recurrences do not bear half precision well
     states = read_states(form, hx, cell.states, stack.state_widths, len(ends), x)
     cuts = read_resets(form, resets, x)
     widths = {name: cell.side_width(name, **sizes) for name in cell.sides}
     given = read_sides(form, cell.sides, widths, sides, x)
 
-    device = x.device.type
-    mixed = torch.is_autocast_enabled(device)
-    with torch.autocast(device, enabled=False) if mixed else nullcontext():
-        # Recurrences do not bear half precision well: what autocast made of the input goes back.
-        y, final, seen = run(stack, weights, ends, x.to(weight.dtype), states, lengths, cuts, record, given)
+    with torch.autocast(x.device.type, enabled=False) if autocasting(x) else nullcontext():
+        y, final, seen = run(stack, weights, ends, x, states, lengths, cuts, record, given)
     if not form.batched:
         final = tuple(s.squeeze(1) for s in final)
     seen = {name: form.restore_seen(value) for name, value in seen.items()}
