@@ -75,7 +75,7 @@ class Writer:
 
     def joined(self, width: str) -> str:
         """Two rows side by side, and the second of them again."""
-        first = self.choose(name for name, _ in self.pool)  # only its width matters, which is no use of it
+        first = self.choose(name for name, _ in self.pool)  # its width alone matters, which is no use of it
         return f"slice(concat({first}, {self.product(width)}), {first})"
 
     def expanded(self, width: str) -> str:
@@ -84,7 +84,8 @@ class Writer:
         blocks = [name for name, w in self.pool if w == "blocks"]
         if not blocks or width != "hidden_size":
             return product
-        return f"({product} * expand({self.name('blocks')}, like={self.name('hidden_size')}))"
+        like = self.choose(name for name, w in self.pool if w == "hidden_size")
+        return f"({product} * expand({self.name('blocks')}, like={like}))"
 
     def expression(self, width: str, depth: int) -> str:
         if depth == 0:

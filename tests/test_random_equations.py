@@ -38,7 +38,7 @@ def test_engines_agree(data: st.DataObject) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=3000, suppress_health_check=SLOW_TO_DRAW)
+@settings(max_examples=1500, suppress_health_check=SLOW_TO_DRAW)
 @given(st.data())
 def test_engines_agree_on_many(data: st.DataObject) -> None:
     drawn = data.draw(equations())
