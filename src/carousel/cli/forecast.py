@@ -19,7 +19,6 @@ Model = Annotated[Path, typer.Argument(help="A model folder that fit wrote.", me
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 Moved = Annotated[str | None, typer.Option("--cell", help="Where the file of the model's cell is now: FILE.py:NAME.")]
-Names = Annotated[list[str] | None, typer.Option()]
 COLUMNS, TRAINING = "Columns", "Model and training"
 
 
@@ -53,7 +52,7 @@ def fit(
     quantiles: Annotated[str, _training("What to forecast; the outermost two make the interval.")] = "0.1,0.5,0.9",
     hidden_size: Annotated[int, _training("Hidden units.", min=1)] = 32,
     layers: Annotated[int, _training("Recurrent layers.", min=1)] = 1,
-    dropout: Annotated[float, _training("Probability to drop.", min=0, max=0.99)] = 0.1,
+    dropout: Annotated[float, _training("Probability to drop.", min=0, max=0.99)] = 0.2,
     epochs: Annotated[int, _training("At most so many epochs.", min=1)] = 60,
     patience: Annotated[int, _training("Epochs without improvement before stopping.", min=1)] = 8,
     batch_size: Annotated[int, _training("Windows a step.", min=1)] = 64,

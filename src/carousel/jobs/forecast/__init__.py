@@ -4,3 +4,7 @@ The way through: ``read`` (a file) -> ``columns`` (what each column is) -> ``gri
 (arrays with holes marked) -> ``prepare`` (cuts, season, scales, windows) -> ``linear`` and ``model`` -> ``training`` ->
 ``evaluation`` -> ``fitted`` and ``folder``. ``forecaster`` is the door.
 """
+
+from carousel.jobs.forecast.forecaster import Forecaster
+
+__all__ = ["Forecaster"]

@@ -109,8 +109,8 @@ def numeric(column: pd.Series, role: str) -> pd.Series:
     if bad.any():
         row = int(np.flatnonzero(bad.to_numpy())[0])
         raise JobError(
-            f"{role} column {column.name!r}: row {row + 1} holds {column.iloc[row]!r}, expected a finite number or "
-            "nothing."
+            f"{role} column {column.name!r}: row {row + 1} holds {str(column.iloc[row])!r}, expected a finite number "
+            "or nothing."
         )
     return numbers
 

@@ -82,7 +82,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise JobError(f"{folder / WEIGHTS}: damaged, {name} holds values that are no numbers. Fit the model again.")
-    return tensors
+    # copies: mapped tensors lie at odd addresses, where matrix products round otherwise than in the fitted model
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def claim(folder: Path, overwrite: bool, resume: bool) -> None:

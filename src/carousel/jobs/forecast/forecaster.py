@@ -69,7 +69,7 @@ class Forecaster:
         quantiles: Iterable[float] = (0.1, 0.5, 0.9),
         hidden_size: int = 32,
         layers: int = 1,
-        dropout: float = 0.1,
+        dropout: float = 0.2,
         sizes: dict[str, int] | None = None,
         epochs: int = 60,
         patience: int = 8,

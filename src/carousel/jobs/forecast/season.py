@@ -42,7 +42,7 @@ def find_season(grid: Grid, targets: list[np.ndarray], shortest_evidence: float 
     best = max(strength, key=lambda season: strength[season])
     if grid.dated:
         # the shorter of two seasons that show about equally: it needs less history
-        good = [season for season in tried if strength[season] > max(shortest_evidence, strength[best] - 0.05)]
+        good = [season for season in tried if strength[season] > max(shortest_evidence, strength[best] - 0.1)]
         return min(good) if good else 1
     return best if strength[best] > 2 * shortest_evidence else 1
 

@@ -44,14 +44,16 @@ class Smoothing(NamedTuple):
                 ETSModel(values, trend="add", damped_trend=damped, initialization_method=method, **kind)
                 for damped in (True, False)
             ]
-            fitted = min((model.fit(disp=False, maxiter=100) for model in models), key=lambda one: one.aic)
-        found = dict(zip(fitted.param_names, map(float, np.asarray(fitted.params)), strict=True))
+            # the parameters alone: fit would spend most of its time on their standard errors
+            found = [model.smooth(model.fit(disp=False, maxiter=100, return_params=True)) for model in models]
+            fitted = min(found, key=lambda one: one.aic)
+        learned = dict(zip(fitted.param_names, map(float, np.asarray(fitted.params)), strict=True))
         effects = [float(value) for value in np.asarray(fitted.initial_state[2:])] if seasonal else [0.0]
         return cls(
-            found["smoothing_level"],
-            found["smoothing_trend"],
-            found.get("smoothing_seasonal", 0.0),
-            found.get("damping_trend", 1.0),
+            learned["smoothing_level"],
+            learned["smoothing_trend"],
+            learned.get("smoothing_seasonal", 0.0),
+            learned.get("damping_trend", 1.0),
             float(fitted.initial_state[0]),
             float(fitted.initial_state[1]),
             tuple(effects),
@@ -64,8 +66,9 @@ class Smoothing(NamedTuple):
         ``offset`` is how many steps after the training part's first value this one begins.
         """
         level, trend, season = self.level, self.trend, np.array(self.season)
-        if offset:  # another beginning: its own level, no trend yet
-            level, trend = float(values[~np.isnan(values)][0]), 0.0
+        if offset:
+            level = self._level_of(values[: min(max(len(season), 2), int(min(origins)) + 1)], offset)
+            trend = trend if self.phi == 1 else 0.0
         damping = np.cumsum(self.phi ** np.arange(1, horizon + 1))
         wanted = {int(origin): row for row, origin in enumerate(origins)}
         result = np.empty((len(origins), horizon))
@@ -79,6 +82,13 @@ class Smoothing(NamedTuple):
                 later = (step + offset + np.arange(1, horizon + 1)) % len(season)
                 result[wanted[step]] = level + damping * trend + season[later]
         return result
+
+    def _level_of(self, values: np.ndarray, offset: int) -> float:
+        """The level before the first of these values, where history begins later than the training part did."""
+        steps = np.arange(len(values))
+        effects = np.array(self.season)[(steps + offset) % len(self.season)]
+        slope = self.trend * (self.phi == 1)
+        return float(np.nanmean(values - effects - slope * (steps + 1)))
 
     def deviation(self, horizon: int) -> np.ndarray:
         """The forecast's standard deviation (H,), Hyndman et al., table 6.1."""

@@ -26,9 +26,9 @@ from carousel.jobs.forecast.model import Network
 from carousel.jobs.forecast.progress import Progress
 from carousel.jobs.forecast.windows import Batch, WindowSet
 
-WINDOWS_AN_EPOCH = 20_000
+LEAST_STEPS, MOST_WINDOWS = 32, 20_000  # an epoch: few windows are walked through more than once, many in part
 CHECKPOINT = "last.ckpt"
-AVERAGING = 0.98
+AVERAGING = 0.99
 
 
 class Lesson(pl.LightningModule):
@@ -71,16 +71,17 @@ class Order(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        batches = -(-min(self.count, WINDOWS_AN_EPOCH) // self.batch_size)
-        return max(1, batches // _world()[1])
+        batches = -(-min(self.count, MOST_WINDOWS) // self.batch_size)
+        return max(LEAST_STEPS, batches // _world()[1])
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.count, generator=generator)[:WINDOWS_AN_EPOCH]
         rank, size = _world()
-        batches = order.split(self.batch_size)
+        batches: list[Tensor] = []
+        while len(batches) < len(self) * size:
+            batches += torch.randperm(self.count, generator=generator).split(self.batch_size)
         for number in range(len(self)):
-            yield batches[(number * size + rank) % len(batches)].tolist()
+            yield batches[number * size + rank].tolist()
 
 
 def _world() -> tuple[int, int]:
