@@ -72,7 +72,7 @@ class Execution {
         T** pointers;      // of tables
         T*** tables;       // into pointers
         T** tiles;         // kTileRows pointers for each operand
-        T *panel, *strips;
+        T *panels, *strips;  // of reductions; the last panel is for what comes alone
     };
 
     int64_t total_rows() const {
@@ -135,10 +135,6 @@ class Execution {
                 tables = std::max(tables, p.lookups.size());
                 operands = std::max(operands, p.operands.size());
             }
-        int64_t strip_columns = 0;
-        for (const MatrixReductions& m : program_.matrix_reductions)
-            for (const MatrixReduction& g : m.gradients)
-                strip_columns = std::max(strip_columns, program_.values[size_t(g.d)].width);
         const int n = layout_.grid.threads();
         all_.reset(n);
         meetings_ = std::vector<Barrier>(size_t(layout_.grid.bands));
@@ -152,9 +148,9 @@ class Execution {
             t.tiles = arena_.take<T*>(int64_t(operands) * kTileRows);
             T* scratch = arena_.take<T>(int64_t(operands) * kTileRows * kPanel);
             for (int64_t k = 0; k < int64_t(operands) * kTileRows; ++k) t.tiles[k] = scratch + k * kPanel;
-            if (strip_columns) {
-                t.panel = arena_.take<T>(kReduceRows * kPanel);
-                t.strips = arena_.take<T>(kReduceRows * strip_columns);
+            if (program_.widest_d) {
+                t.panels = arena_.take<T>(kReduceRows * kPanel * (program_.reduction_panels + 1));
+                t.strips = arena_.take<T>(kReduceRows * program_.widest_d);
             }
             threads_.push_back(t);
         }
@@ -402,7 +398,7 @@ class Execution {
     void reduce(Thread& me, Block block) {
         const Band everyone{order_.data(), time_.B};
         each_chunk_of(me, everyone, block, {0, int64_t(1) << 62}, kReduceRows, [&](int64_t count) {
-            for (const MatrixReductions& m : program_.matrix_reductions) reduce_matrices(me, m, block, count);
+            reduce_matrices(me, block, count);
             for (const VectorReduction& v : program_.vector_reductions) reduce_vector(me, v, block, count);
         });
         for (const BatchReduction& r : program_.batch_reductions) reduce_batch(me, r, block);
@@ -414,42 +410,79 @@ class Execution {
         places_.look_up(value, me.rows, count, block.first, me.tables[table]);
     }
 
-    // A narrow source goes into the strips, so that the panels are wide on the other side.
-    void reduce_matrices(Thread& me, const MatrixReductions& m, Block block, int64_t count) {
-        const int64_t k = width_of(m.source);
-        look_up(me, 0, m.source, count, block);
-        for (const MatrixReduction& g : m.gradients) {
-            const int64_t n = width_of(g.d);
-            const size_t e = size_t(g.external);
-            T* gradient = reinterpret_cast<T*>(arguments_.pointers[e]);
-            const int64_t stride_n = arguments_.strides[2 * e], stride_k = arguments_.strides[2 * e + 1];
-            look_up(me, 1, g.d, count, block);
-            if (k < n && k <= 2 * kTileRows)
-                outer(me, count, {me.tables[0], k, stride_k}, {me.tables[1], n, stride_n}, gradient);
-            else
-                outer(me, count, {me.tables[1], n, stride_n}, {me.tables[0], k, stride_k}, gradient);
-        }
-    }
-
     struct Side {
         T** rows;
         int64_t width, stride;
     };
 
-    // Threads share the strips if there are enough of them, else the panels.
-    void outer(Thread& me, int64_t count, Side strips, Side panels, T* gradient) {
+    static constexpr int64_t panel_size = kReduceRows * kPanel;
+
+    // The rows that the gradients meet are gathered once, those of each d once, and then multiplied.
+    void reduce_matrices(Thread& me, Block block, int64_t count) {
+        for (const ReductionSource& s : program_.reduction_sources) {
+            const int64_t width = width_of(s.value);
+            look_up(me, 0, s.value, count, block);
+            for (int64_t i = 0; i < panels_of(width); ++i)
+                kernels_.gather_panel(me.tables[0], count, i * kPanel, std::min(kPanel, width - i * kPanel),
+                                      me.panels + (s.first_panel + i) * panel_size);
+        }
+        for (const MatrixReductions& m : program_.matrix_reductions) {
+            const int64_t n = width_of(m.d);
+            look_up(me, 1, m.d, count, block);
+            for (const MatrixReduction& g : m.gradients)
+                if (g.narrow) reduce_narrow(me, g, n, block, count);
+            Strips strips{};
+            for (const MatrixReduction& g : m.gradients) {
+                if (g.narrow) continue;
+                const size_t e = size_t(g.external);
+                const Side d{me.tables[1], n, arguments_.strides[2 * e]};
+                const Side source{nullptr, width_of(g.source), arguments_.strides[2 * e + 1]};
+                multiply(me, count, d, source, panels_of_source(me, g.source), strips, address(g.external));
+            }
+        }
+    }
+
+    T* address(int external) const { return reinterpret_cast<T*>(arguments_.pointers[size_t(external)]); }
+
+    const T* panels_of_source(const Thread& me, int source) const {
+        for (const ReductionSource& s : program_.reduction_sources)
+            if (s.value == source) return me.panels + s.first_panel * panel_size;
+        return nullptr;
+    }
+
+    // A narrow source goes into the strips, so that the panels, of d then, are wide.
+    void reduce_narrow(Thread& me, const MatrixReduction& g, int64_t n, Block block, int64_t count) {
+        const size_t e = size_t(g.external);
+        const int64_t k = width_of(g.source);
+        look_up(me, 0, g.source, count, block);
+        Strips strips{};
+        multiply(me, count, {me.tables[0], k, arguments_.strides[2 * e + 1]}, {me.tables[1], n, arguments_.strides[2 * e]},
+                 nullptr, strips, address(g.external));
+    }
+
+    struct Strips {
+        int64_t first, last;  // columns that are in me.strips
+    };
+
+    // gradient(i, j) += sum over rows of strips[i] * panels[j]. Threads share the strips or the panels, of which there
+    // are more. Panels that were not gathered before are gathered here.
+    void multiply(Thread& me, int64_t count, Side strips, Side panels, const T* gathered, Strips& known, T* gradient) {
         const int n = layout_.grid.threads();
-        const int64_t strip_count = (strips.width + kTileRows - 1) / kTileRows;
-        const bool by_strips = strip_count >= 4 * n;
+        const int64_t strip_count = (strips.width + kTileRows - 1) / kTileRows, panel_count = panels_of(panels.width);
+        const bool by_strips = strip_count >= panel_count;
         const Share s = by_strips ? share(strip_count, me.number, n) : Share{0, strip_count};
-        const Share p = by_strips ? Share{0, panels_of(panels.width)} : share(panels_of(panels.width), me.number, n);
+        const Share p = by_strips ? Share{0, panel_count} : share(panel_count, me.number, n);
         if (s.first == s.last || p.first == p.last) return;
         const int64_t first = s.first * kTileRows, last = std::min(strips.width, s.last * kTileRows);
-        kernels_.gather_strips(strips.rows, count, first, last - first, me.strips);
+        if (known.first != first || known.last != last) {
+            kernels_.gather_strips(strips.rows, count, first, last - first, me.strips);
+            known = {first, last};
+        }
+        T* alone = me.panels + program_.reduction_panels * panel_size;
         for (int64_t i = p.first; i < p.last; ++i) {
             const int64_t column = i * kPanel, columns = std::min(kPanel, panels.width - column);
-            kernels_.gather_panel(panels.rows, count, column, columns, me.panel);
-            kernels_.matrix_gradient({count, me.strips, last - first, me.panel, columns,
+            if (!gathered) kernels_.gather_panel(panels.rows, count, column, columns, alone);
+            kernels_.matrix_gradient({count, me.strips, last - first, gathered ? gathered + i * panel_size : alone, columns,
                                       gradient + first * strips.stride + column * panels.stride, strips.stride,
                                       panels.stride});
         }

@@ -198,6 +198,20 @@ void Program::read_row(Section section, const std::vector<Json>& parts, Phase& p
         fail("the widths of row operation " + name + " do not fit together");
 }
 
+void Program::add_matrix_reduction(int external, int d, int source) {
+    const int64_t n = values[size_t(d)].width, k = values[size_t(source)].width;
+    auto same = [d](const MatrixReductions& m) { return m.d == d; };
+    auto at = std::find_if(matrix_reductions.begin(), matrix_reductions.end(), same);
+    if (at == matrix_reductions.end()) at = matrix_reductions.insert(at, {d, {}});
+    const bool narrow = k < n && k <= 2 * kTileRows;
+    at->gradients.push_back({external, source, narrow});
+    widest_d = std::max(widest_d, n);
+    auto known = [source](const ReductionSource& s) { return s.value == source; };
+    if (narrow || std::any_of(reduction_sources.begin(), reduction_sources.end(), known)) return;
+    reduction_sources.push_back({source, reduction_panels});
+    reduction_panels += (k + kPanel - 1) / kPanel;
+}
+
 void Program::read_reduce(const Json& list) {
     for (const Json& item : list.array("reduce")) {
         const auto& parts = item.array("reduction");
@@ -215,10 +229,7 @@ void Program::read_reduce(const Json& list) {
             fail("external \"" + externals[size_t(external)].name + "\" cannot take a " + kind + " reduction");
         if (kind == "matrix" && two) {
             set_matrix(external, wa, wb);
-            auto same = [b](const MatrixReductions& m) { return m.source == b; };
-            auto at = std::find_if(matrix_reductions.begin(), matrix_reductions.end(), same);
-            if (at == matrix_reductions.end()) at = matrix_reductions.insert(at, {b, {}});
-            at->gradients.push_back({external, a});
+            add_matrix_reduction(external, a, b);
         } else if (kind == "vector") {
             if (wa != wb && wa != 1 && wb != 1) fail("a vector reduction of two widths");
             set_width(external, std::max(wa, wb));

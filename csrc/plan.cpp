@@ -30,7 +30,7 @@ double total_row_work(const Program& program) {
     double work = row_work(program, program.before) + row_work(program, program.loop) + row_work(program, program.after);
     for (const MatrixReductions& m : program.matrix_reductions)
         for (const MatrixReduction& g : m.gradients)
-            work += double(program.values[size_t(g.d)].width) * double(program.values[size_t(m.source)].width);
+            work += double(program.values[size_t(m.d)].width) * double(program.values[size_t(g.source)].width);
     return work;
 }
 

@@ -69,12 +69,19 @@ struct Phase {
 };
 
 struct MatrixReduction {
-    int external, d;
+    int external, source;
+    bool narrow = false;  // the source is so narrow that it had better take the place of d
 };
 
-struct MatrixReductions {  // all that meet the same source
-    int source;
+struct MatrixReductions {  // all of the same d
+    int d;
     std::vector<MatrixReduction> gradients;
+};
+
+// A source of matrix reductions and which panels of the threads' scratch its rows are gathered into.
+struct ReductionSource {
+    int value;
+    int64_t first_panel;
 };
 
 struct VectorReduction {
@@ -99,6 +106,8 @@ class Program {
     std::vector<MatrixUse> matrices;
     std::vector<Phase> before, loop, after;
     std::vector<MatrixReductions> matrix_reductions;
+    std::vector<ReductionSource> reduction_sources;  // those that are not narrow
+    int64_t reduction_panels = 0, widest_d = 0;
     std::vector<VectorReduction> vector_reductions;
     std::vector<BatchReduction> batch_reductions;
     int64_t widest = 1;  // of all values
@@ -116,6 +125,7 @@ class Program {
     void read_tile(Section section, const std::vector<Json>& parts, Phase& phase);
     void read_row(Section section, const std::vector<Json>& parts, Phase& phase);
     void read_reduce(const Json& list);
+    void add_matrix_reduction(int external, int d, int source);
     void check_widths() const;
     void plan_meetings();
 
