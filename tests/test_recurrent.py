@@ -252,6 +252,21 @@ def test_checkpointing_draws_masks_once():
     assert_close(found[1][1], found[0][1])
 
 
+@engine_wise
+def test_checkpointing_bounds_memory(engine):
+    """What stays after the forward pass is the output, and the states at every k-th step."""
+    T, k = 300, 30
+    layer = ca.Recurrent(zoo.lstm, D, 32, checkpoint_every=k, engine=engine)
+    x = torch.randn(T, B, D)
+    layer(x)[0].sum().backward()
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        y, _ = layer(x)
+    kept = sum(event.self_cpu_memory_usage for event in profile.events())
+    whole = y.numel() * y.element_size()
+    assert whole <= kept < whole + 4 * whole / k + 20_000
+
+
 # -- gradients
 
 
