@@ -1,4 +1,4 @@
-"""The whole job from Python: accuracy on what is easy, equality after saving, refusals, resuming, cells of one's own."""
+"""The whole job from Python: accuracy on what is easy, equality after saving, refusals, resuming, own cells."""
 
 import json
 import os

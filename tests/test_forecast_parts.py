@@ -185,7 +185,7 @@ def test_known_covariates_enter_the_straight_part_only():
     counted = batch.weight > 0
     errors = [((one(batch) - batch.target).abs())[counted].mean() for one in (found.straight, found.baseline)]
     assert errors[0] < 0.5 * errors[1]
-    assert found.baseline.own.shape[1] == 0
+    assert found.baseline.ahead.shape[1] == 0
 
 
 def test_growth_in_proportion_takes_a_logarithm():

@@ -37,7 +37,7 @@ def fit(
     horizon: Annotated[int, typer.Option(min=1, help="How many steps ahead.")],
     time: Annotated[str | None, _columns("The column of times; found if there is one of dates.")] = None,
     id: Annotated[str | None, _columns("The column that names each row's series.")] = None,
-    known: Annotated[list[str] | None, _columns("Columns known for the future too; repeat or separate by commas.")] = None,
+    known: Annotated[list[str] | None, _columns("Columns known for the future too; repeat, or use commas.")] = None,
     past: Annotated[list[str] | None, _columns("Columns known up to the present only.")] = None,
     static: Annotated[list[str] | None, _columns("Columns that do not change within a series.")] = None,
     output: Annotated[Path | None, typer.Option(help="The model folder; DATA-forecast by default.")] = None,
@@ -90,6 +90,7 @@ def fit(
     if json:
         print_json(fit_result(forecaster, folder))
         return
+    assert forecaster.evaluation is not None
     tell.scores(console, forecaster.evaluation)
     console.print(f"\nmodel {folder}, plot {folder / 'forecast.png'}", highlight=False, soft_wrap=True)
 

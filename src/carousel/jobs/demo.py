@@ -51,6 +51,7 @@ def run(output: str, console: Console) -> dict[str, Forecaster]:
         console.print(f"\n[bold]{title}[/bold]\n[dim]{command}[/dim]\n", highlight=False, soft_wrap=True)
         forecaster = Forecaster(target, horizon)
         forecaster.fit(read_table(data), output=model, overwrite=True, console=console)
+        assert forecaster.evaluation is not None
         tell.scores(console, forecaster.evaluation)
         console.print(f"plot {model / 'forecast.png'}", highlight=False, soft_wrap=True)
         forecasters[name] = forecaster

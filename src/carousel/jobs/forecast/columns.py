@@ -157,6 +157,6 @@ def _categories(column: pd.Series, most: int = 50) -> list[str] | None:
     values = sorted(column.dropna().astype("str").unique())
     if len(values) > most:
         raise JobError(
-            f"column {column.name!r} holds {len(values)} different texts, expected numbers or at most {most} categories."
+            f"column {column.name!r} holds {len(values)} different texts, expected numbers or at most {most} of them."
         )
     return values

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 
 class Held(NamedTuple):
-    """The held-out tail of one series: rows from ``row`` on were never seen; ``offset`` steps lie between the training's
-    first row and this one's."""
+    """The held-out tail of one series.
+
+    Rows from ``row`` on were never seen; ``offset`` steps lie between the training's first row and this series' own.
+    """
 
     row: int
     offset: int
@@ -56,8 +58,8 @@ class Evaluation(NamedTuple):
         """What was scored, in one sentence."""
         where = f" of {len(self.series)} series" if len(self.series) > 1 else ""
         text = (
-            f"scored {self.origins:,} rolling origins ({self.targets:,} targets){where} from {self.first} to {self.last}, "
-            "all after what training and validation saw"
+            f"scored {self.origins:,} rolling origins ({self.targets:,} targets){where} from {self.first} to "
+            f"{self.last}, all after what training and validation saw"
         )
         return text + (f"; without an origin: {', '.join(self.left_out)}" if self.left_out else "")
 
@@ -100,7 +102,7 @@ def evaluate(judge: Judge, series: list[Series], store: Store, held: list[Held])
             "training and validation saw. Give data that reaches further."
         )
     names = parts[0].bands
-    joined = {name: Band(*(np.concatenate(band) for band in zip(*(part.bands[name] for part in parts)))) for name in names}
+    joined = {name: _joined([part.bands[name] for part in parts]) for name in names}
     target, weight, unit = (np.concatenate([part[at] for part in parts]) for at in range(3))
     return Evaluation(
         scores={name: score(target, weight, band.middle, unit, (band.low, band.high)) for name, band in joined.items()},
@@ -115,6 +117,10 @@ def evaluate(judge: Judge, series: list[Series], store: Store, held: list[Held])
     )
 
 
+def _joined(bands: list[Band]) -> Band:
+    return Band(*(np.concatenate(part) for part in zip(*bands, strict=True)))
+
+
 class _Part(NamedTuple):
     target: np.ndarray  # (B, H)
     weight: np.ndarray  # (B, H)
@@ -122,9 +128,7 @@ class _Part(NamedTuple):
     bands: dict[str, Band]
 
 
-def _one_series(
-    judge: Judge, one: Series, store: Store, found: torch.Tensor, rows: np.ndarray, tail: Held
-) -> _Part:
+def _one_series(judge: Judge, one: Series, store: Store, found: torch.Tensor, rows: np.ndarray, tail: Held) -> _Part:
     scale, yardstick, horizon = judge.scales[one.name], judge.yardsticks[one.name], store.view.horizon
     level = NormalDist().inv_cdf(judge.network.quantiles[-1])
     quantiles = model_quantiles(judge.network, store, found)

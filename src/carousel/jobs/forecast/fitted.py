@@ -44,11 +44,11 @@ class Division(NamedTuple):
         return Held(max(0, round(float(seen)) + 1), round(float(offset)))
 
 
-def _plain_time(time: np.generic) -> str | float:
+def _plain_time(time: Any) -> str | float:
     return str(time.astype("datetime64[us]")) if isinstance(time, np.datetime64) else float(time)
 
 
-def _time(plain: str | float) -> np.generic:
+def _time(plain: str | float) -> Any:
     return np.datetime64(plain, "us") if isinstance(plain, str) else np.float64(plain)
 
 
@@ -69,9 +69,7 @@ class Fitted(NamedTuple):
     @property
     def judge(self) -> Judge:
         """What evaluation needs."""
-        return Judge(
-            self.network, self.baseline, self.view.scales, self.yardsticks, self.view.season, self.name
-        )
+        return Judge(self.network, self.baseline, self.view.scales, self.yardsticks, self.view.season, self.name)
 
     def known_series(self, series: list[Series]) -> None:
         """Raise JobError for a series that the model was not fitted on."""
@@ -179,7 +177,7 @@ def _restore(model: dict[str, Any], tensors: dict[str, torch.Tensor], cell: str 
     prefix = "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     network.eval()
-    columns = {name: tuple(v) if isinstance(v, list) else v for name, v in model["columns"].items()}
+    columns: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in model["columns"].items()}
     return Fitted(
         network,
         view,
@@ -200,7 +198,7 @@ def _same_cell(model: dict[str, Any], given: str | None, path: Path) -> Any:
         cell = find_cell(spec)
     except JobError as error:
         hint = "" if given else " Say where the cell is now with --cell FILE.py:NAME."
-        raise JobError(f"{path}: the model's cell is {model['cell']['spec']}. {str(error)[0].upper()}{str(error)[1:]}{hint}") from None
+        raise JobError(f"{path}: the model's cell is {model['cell']['spec']}, and {error}{hint}") from None
     if fingerprint(cell) != model["cell"]["equations"]:
         raise JobError(
             f"{path}: the equations of cell {spec} are not those the model was fitted with; restore them, or fit again."

@@ -44,6 +44,8 @@ def fit(
 ) -> tuple[dict[str, Any], Fitted, Evaluation, Report]:
     """All of it; returns the contents of ``model.json``, the model, its scores and what was read."""
     console = console if main_process() else None
+    if folder is not None and main_process():
+        files.check_free(folder, overwrite, resume)
     cell = find_cell(settings["cell"])
     table = make_series(frame, columns)
     prepared = prepare(table, settings["horizon"], settings["context"], settings["season"])
@@ -91,7 +93,12 @@ def _untrained(cell: Any, table: Table, columns: Columns, settings: dict[str, An
 
 
 def _train(
-    fitted: Fitted, prepared: Prepared, settings: dict[str, Any], folder: Path | None, resume: bool, console: Console | None
+    fitted: Fitted,
+    prepared: Prepared,
+    settings: dict[str, Any],
+    folder: Path | None,
+    resume: bool,
+    console: Console | None,
 ) -> Fitted:
     from carousel.jobs.forecast.training import train
 

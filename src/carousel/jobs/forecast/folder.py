@@ -1,4 +1,4 @@
-"""The model folder: weights as safetensors, everything else as JSON that a person can read. Nothing is ever unpickled."""
+"""The model folder: weights as safetensors, everything else as JSON that a person can read; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -81,13 +81,15 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise JobError(f"{folder / WEIGHTS}: missing or damaged ({error}). Fit the model again.") from None
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise JobError(f"{folder / WEIGHTS}: damaged, {name} holds values that are no numbers. Fit the model again.")
+            raise JobError(
+                f"{folder / WEIGHTS}: damaged, {name} holds values that are no numbers. Fit the model again."
+            )
     # copies: mapped tensors lie at odd addresses, where matrix products round otherwise than in the fitted model
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def claim(folder: Path, overwrite: bool, resume: bool) -> None:
-    """Make the folder, or empty one of ours.
+def check_free(folder: Path, overwrite: bool, resume: bool) -> None:
+    """See whether a model can be written there.
 
     Raises:
         JobError: something is there and neither ``overwrite`` nor ``resume`` was given, or it is not a model folder.
@@ -103,7 +105,12 @@ def claim(folder: Path, overwrite: bool, resume: bool) -> None:
         raise JobError(f"{folder} exists; use --overwrite to replace it, or choose another --output.")
     if filled and not (folder / MODEL).exists():
         raise JobError(f"{folder} is not a model folder and will not be overwritten; choose another --output.")
-    if filled:
+
+
+def claim(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Make the folder, or empty one of ours; to resume, leave it as it is. Raises JobError as ``check_free`` does."""
+    check_free(folder, overwrite, resume)
+    if not resume and folder.is_dir():
         _empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Grid(NamedTuple):
         """Whether the steps stand in the calendar."""
         return self.kind in ("span", "months", "workdays")
 
-    def positions(self, times: np.ndarray, start: np.generic) -> np.ndarray:
+    def positions(self, times: np.ndarray, start: Any) -> np.ndarray:
         """How many steps each time lies after ``start``: (N,) floats, whole where the time is on the grid."""
         if self.kind in ("span", "numbers"):
             return (times - start).astype(float) / self.step
@@ -51,7 +51,7 @@ class Grid(NamedTuple):
             return np.busday_count(_day(start), times.astype("datetime64[D]")).astype(float)
         return (times - start).astype(float)
 
-    def times(self, start: np.generic, count: int) -> np.ndarray:
+    def times(self, start: Any, count: int) -> np.ndarray:
         """The ``count`` times from ``start`` on."""
         steps = np.arange(count)
         if self.kind == "span":
@@ -62,7 +62,7 @@ class Grid(NamedTuple):
             return (np.busday_offset(_day(start), steps) + _clock(start)).astype("datetime64[us]")
         return start + steps * (self.step if self.kind == "numbers" else 1)
 
-    def _month_times(self, start: np.generic, steps: np.ndarray) -> np.ndarray:
+    def _month_times(self, start: Any, steps: np.ndarray) -> np.ndarray:
         month = start.astype("datetime64[M]") + steps * int(self.step)
         first, after = month.astype("datetime64[D]"), (month + 1).astype("datetime64[D]")
         offset = _day(start) - start.astype("datetime64[M]").astype("datetime64[D]")
@@ -78,11 +78,11 @@ def _months(times: np.ndarray) -> np.ndarray:
     return times.astype("datetime64[M]").astype(np.int64)
 
 
-def _day(time: np.generic) -> np.datetime64:
+def _day(time: Any) -> np.datetime64:
     return np.datetime64(time, "D")
 
 
-def _clock(time: np.generic) -> np.timedelta64:
+def _clock(time: Any) -> Any:
     return np.datetime64(time, "us") - _day(time)
 
 
@@ -223,7 +223,7 @@ def _checked(grid: Grid, times: list[np.ndarray], gaps: np.ndarray) -> Grid:
     return grid
 
 
-def off_grid(grid: Grid, times: np.ndarray, start: np.generic) -> int | None:
+def off_grid(grid: Grid, times: np.ndarray, start: Any) -> int | None:
     """The first row that does not stand on the grid, or None."""
     positions = grid.positions(times, start)
     off = np.abs(positions - np.round(positions)) > 1e-3

@@ -17,38 +17,45 @@ MOST_ROWS = 6000
 
 
 class Linear(NamedTuple):
-    """``lags @ common.T + (ahead * own).sum + constant``, relative to the base; ``spread`` is the residual deviation."""
+    """Weights of the lags and the base, of past covariates at the origin, and of what is known of each step ahead.
 
-    common: Tensor  # (H, L + 1)
-    own: Tensor  # (H, F); F = 0 for the baseline
+    The baseline has lags only: P = F = 0. ``spread`` is the deviation of the residuals.
+    """
+
+    lags: Tensor  # (H, L + 1)
+    latest: Tensor  # (H, P)
+    ahead: Tensor  # (H, F)
     constant: Tensor  # (H,)
     spread: Tensor  # (H,)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Forecasts (B, H), relative to each window's base."""
-        straight = _common(batch) @ self.common.T + self.constant
-        return straight if not self.own.shape[1] else straight + (batch.ahead * self.own).sum(2)
+        straight = _history(batch) @ self.lags.T + self.constant
+        if self.latest.shape[1]:
+            straight = straight + batch.latest @ self.latest.T
+        return straight + (batch.ahead * self.ahead).sum(2) if self.ahead.shape[1] else straight
 
 
-def _common(batch: Batch) -> Tensor:
+def _history(batch: Batch) -> Tensor:
     return torch.cat([batch.lags, batch.base[:, None]], dim=1)
 
 
-def fit_linear(store: Store, training: Tensor, validation: Tensor, future: bool) -> Linear:
+def fit_linear(store: Store, training: Tensor, validation: Tensor, everything: bool) -> Linear:
     """Fitted on the training windows (n, 4), the penalty chosen on the validation windows.
 
-    ``future`` adds what is known of each step ahead (covariates, calendar, static attributes) to the lags.
+    ``everything`` adds to the lags the past covariates and what is known of each step ahead (covariates, calendar,
+    static attributes).
     """
     train = store.batch(_thin(training))
     check = store.batch(_thin(validation))
-    paths = [_path(train, step, future) for step in range(store.view.horizon)]
+    paths = [_path(train, step, everything) for step in range(store.view.horizon)]
     weights = torch.stack([weights for weights, _ in paths])  # (H, penalties, features + 1)
     spreads = torch.stack([spread for _, spread in paths])  # (H, penalties)
-    errors = torch.stack([_error(check, step, future, weights[step]) for step in range(store.view.horizon)])
+    errors = torch.stack([_error(check, step, everything, weights[step]) for step in range(store.view.horizon)])
     best = int(errors.sum(0).argmin())
-    lags = train.lags.shape[1] + 1
-    chosen = weights[:, best].float()
-    parts = (chosen[:, :lags], chosen[:, lags:-1], chosen[:, -1], spreads[:, best].float().clamp(min=1e-4))
+    widths = (train.lags.shape[1] + 1, train.latest.shape[1] * everything, train.ahead.shape[2] * everything, 1)
+    lags, latest, ahead, constant = weights[:, best].float().split(widths, dim=1)
+    parts = (lags, latest, ahead, constant[:, 0], spreads[:, best].float().clamp(min=1e-4))
     return Linear(*(part.contiguous() for part in parts))  # laid out as they will be when loaded: the same bits
 
 
@@ -58,16 +65,16 @@ def _thin(found: Tensor) -> Tensor:
     return found[torch.linspace(0, len(found) - 1, MOST_ROWS).long()]
 
 
-def _design(batch: Batch, step: int, future: bool) -> tuple[Tensor, Tensor]:
+def _design(batch: Batch, step: int, everything: bool) -> tuple[Tensor, Tensor]:
     """Rows with a target: features (n, F) and targets (n,), in double precision."""
-    parts = [_common(batch), batch.ahead[:, step]] if future else [_common(batch)]
+    parts = [_history(batch), *([batch.latest, batch.ahead[:, step]] if everything else [])]
     keep = batch.weight[:, step] > 0
     return torch.cat(parts, dim=1)[keep].double(), batch.target[keep, step].double()
 
 
-def _path(batch: Batch, step: int, future: bool) -> tuple[Tensor, Tensor]:
+def _path(batch: Batch, step: int, everything: bool) -> tuple[Tensor, Tensor]:
     """The weights (penalties, features + 1) and residual deviations (penalties,) of one step ahead."""
-    x, y = _design(batch, step, future)
+    x, y = _design(batch, step, everything)
     if len(y) < 2:
         return torch.zeros(len(PENALTIES), x.shape[1] + 1).double(), torch.ones(len(PENALTIES)).double()
     mean, deviation = x.mean(0), x.std(0, unbiased=False)
@@ -87,6 +94,6 @@ def _path(batch: Batch, step: int, future: bool) -> tuple[Tensor, Tensor]:
     return torch.cat([weights, constant[:, None]], dim=1), spread
 
 
-def _error(batch: Batch, step: int, future: bool, weights: Tensor) -> Tensor:
-    x, y = _design(batch, step, future)
+def _error(batch: Batch, step: int, everything: bool, weights: Tensor) -> Tensor:
+    x, y = _design(batch, step, everything)
     return (y - (x @ weights[:, :-1].T).T - weights[:, -1:]).abs().sum(1)

@@ -1,4 +1,4 @@
-"""Scores of forecasts: MAE, RMSE, MASE, coverage. Arrays are (B windows, H steps); weights are 1 where a target counts."""
+"""Scores of forecasts: MAE, RMSE, MASE, coverage. Arrays are (B windows, H steps), weights 1 where a target counts."""
 
 from __future__ import annotations
 

@@ -22,6 +22,10 @@ from carousel.layers import Recurrent
 class Network(nn.Module):
     """From a batch of windows to the parameters of each step's distribution."""
 
+    linear_spread: Tensor
+    levels: Tensor
+    gaps: Tensor
+
     def __init__(
         self,
         cell: Any,
@@ -58,7 +62,7 @@ class Network(nn.Module):
     @property
     def linear(self) -> Linear:
         """The straight part."""
-        return Linear(self.linear_common, self.linear_own, self.linear_constant, self.linear_spread)
+        return Linear(*(self.get_buffer(f"linear_{name}") for name in Linear._fields))
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The straight forecast (B, H) and the head's output (B, H, outputs)."""

@@ -61,9 +61,10 @@ def _check_future(fitted: Fitted, one: Series, table: Table) -> None:
         return
     first = int(missing.argmax()) if missing.any() else len(ahead)
     when = table.grid.times(one.times[0], count)[one.length + first]
+    of = f"series {one.name!r}: " if one.name else ""
     raise JobError(
-        f"{f'series {one.name!r}: ' if one.name else ''}known columns ({', '.join(fitted.columns.known)}) are missing for "
-        f"{show_time(when)}; add a row with an empty target for each of the {horizon} steps after "
+        f"{of}known columns ({', '.join(fitted.columns.known)}) are missing for {show_time(when)}; "
+        f"add a row with an empty target for each of the {horizon} steps after "
         f"{show_time(one.times[one.length - 1])}."
     )
 

@@ -52,7 +52,11 @@ def _cut(series: Series, horizon: int) -> Cut:
         raise JobError(
             f"{of} is too short: of its {length} steps {cut.training} train and {length - cut.validation} are held "
             f"out, which is not enough for a horizon of {horizon}. "
-            + (f"Give more rows, or a horizon of at most {longest}." if longest > 0 and length >= 10 else "Give more rows.")
+            + (
+                f"Give more rows, or a horizon of at most {longest}."
+                if longest > 0 and length >= 10
+                else "Give more rows."
+            )
         )
     for name, part in (("first 70 %", slice(0, cut.training)), ("next 10 %", slice(cut.training, cut.validation))):
         if np.isnan(series.target[part]).all():
@@ -87,7 +91,7 @@ def _look(table: Table, cuts: dict[str, Cut], horizon: int, context: int, season
     )
     store = Store(table.series, view, table.grid)
     train, check = split_windows(store, [cuts[one.name] for one in table.series])
-    straight, baseline = (fit_linear(store, train, check, future) for future in (True, False))
+    straight, baseline = (fit_linear(store, train, check, everything) for everything in (True, False))
     return Prepared(view, cuts, store, train, check, straight, baseline)
 
 

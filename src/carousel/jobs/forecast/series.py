@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -146,9 +146,7 @@ def _parts(frame: pd.DataFrame, columns: Columns, encoding: Encoding) -> _Parts:
     )
 
 
-def _one_series(
-    name: str, rows: np.ndarray, times: np.ndarray, parts: _Parts, grid: Grid, columns: Columns
-) -> Series:
+def _one_series(name: str, rows: np.ndarray, times: np.ndarray, parts: _Parts, grid: Grid, columns: Columns) -> Series:
     of = f"series {name!r}" if name else f"column {columns.target!r}"
     seen = np.flatnonzero(~np.isnan(parts.target[rows]))
     if not len(seen):
@@ -185,7 +183,9 @@ def _static(values: np.ndarray, of: str, columns: Columns) -> np.ndarray:
         raise JobError(f"{of}: a static column among {', '.join(columns.static)} has no value.")
     first = values[known.argmax(axis=0), np.arange(values.shape[1])]
     if (known & (values != first)).any():
-        raise JobError(f"{of}: a static column among {', '.join(columns.static)} changes; use --known or --past for it.")
+        raise JobError(
+            f"{of}: a static column among {', '.join(columns.static)} changes; use --known or --past for it."
+        )
     return first
 
 
@@ -222,7 +222,7 @@ def _places(series: Series, empty: np.ndarray) -> list[str]:
     return stretches
 
 
-def show_time(time: np.generic) -> str:
+def show_time(time: Any) -> str:
     """A time as short as it can be said.
 
     Example:

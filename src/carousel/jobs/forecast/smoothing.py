@@ -1,7 +1,8 @@
 """Exponential smoothing with a trend and additive seasons: fitted by statsmodels, run on here.
 
 Hyndman et al. (2008), Forecasting with Exponential Smoothing, the ETS(A,Ad,A) model:
-``y_t = l + phi b + s_{t-m} + e``, ``l' = l + phi b + alpha e``, ``b' = phi b + beta e``, ``s' = s_{t-m} + gamma e``; or phi = 1, ETS(A,A,A), if Akaike's criterion prefers it.
+``y_t = l + phi b + s_{t-m} + e``, ``l' = l + phi b + alpha e``, ``b' = phi b + beta e``, ``s' = s_{t-m} + gamma e``;
+with phi = 1, ETS(A,A,A), where Akaike's criterion prefers it.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Smoothing(NamedTuple):
     def deviation(self, horizon: int) -> np.ndarray:
         """The forecast's standard deviation (H,), Hyndman et al., table 6.1."""
         steps = np.arange(1, horizon)
-        weight = self.alpha + self.beta * np.cumsum(self.phi ** steps)
+        weight = self.alpha + self.beta * np.cumsum(self.phi**steps)
         weight = weight + self.gamma * (steps % len(self.season) == 0) * (len(self.season) > 1)
         return self.spread * np.sqrt(1 + np.concatenate([[0.0], np.cumsum(weight**2)]))
 

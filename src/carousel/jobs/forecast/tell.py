@@ -23,7 +23,9 @@ def data(console: Console | None, table: Table, columns: Columns, prepared: Prep
         say("data", line)
     if columns.time is None:
         say("", "no column of times: rows are taken as they stand, equally spaced")
-    roles = [f"{role} {', '.join(names)}" for role, names in columns._asdict().items() if isinstance(names, tuple) and names]
+    roles = [
+        f"{role} {', '.join(names)}" for role, names in columns._asdict().items() if isinstance(names, tuple) and names
+    ]
     if roles:
         say("covariates", "; ".join(roles))
     one = table.series[0]
@@ -78,7 +80,7 @@ def scores(console: Console, evaluation: Evaluation) -> None:
     season = f"a season ({evaluation.season} steps)" if evaluation.season > 1 else "one step"
     console.print(f"{evaluation.says()}.", highlight=False, soft_wrap=True)
     console.print(
-        f"MASE is the mean absolute error divided by that of repeating the value of {season} before, in the training part.",
+        f"MASE is the mean absolute error over that of repeating the value of {season} before in the training part.",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Training on Lightning: averaged weights, early stopping, checkpoints from which a killed run continues bit for bit."""
+"""Training on Lightning: averaged weights, early stopping, and checkpoints that a killed run continues bit for bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -39,6 +39,11 @@ class Lesson(pl.LightningModule):
         self.network, self.learning_rate = network, learning_rate
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING)).requires_grad_(False)
 
+    @property
+    def averaged(self) -> Network:
+        """The network with averaged weights."""
+        return cast(Network, self.average.module)
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch; () scalar."""
         loss = self.network.loss(batch)
@@ -52,7 +57,7 @@ class Lesson(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """The averaged network's loss, weighted by how many targets count."""
-        loss = self.average.module.loss(batch)
+        loss = self.averaged.loss(batch)
         self.log("validation_loss", loss, sync_dist=True, batch_size=int(batch.weight.sum()))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -94,8 +99,8 @@ def _world() -> tuple[int, int]:
 class Keeper(pl.Callback):
     """Keeps the best averaged weights, stops when they no longer improve, and writes a checkpoint an epoch.
 
-    Its state holds the random states of all processes, so that the epoch after a checkpoint draws the same numbers whether or not
-    the run was killed in between.
+    Its state holds the random states of all processes, so that the epoch after a checkpoint draws the same numbers
+    whether or not the run was killed in between.
     """
 
     def __init__(self, patience: int, folder: Path | None, progress: Progress):
@@ -121,24 +126,24 @@ class Keeper(pl.Callback):
         for name, value in state.items():
             setattr(self, name, value)
 
-    def on_train_start(self, trainer: pl.Trainer, lesson: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, lesson: Any) -> None:
         """Before the first step the untrained correction, zero, is the best there is."""
         if not self.weights:
-            self.first = _loss(lesson.average.module, trainer.val_dataloaders)
+            self.first = _loss(lesson.averaged, trainer.val_dataloaders)
             self._keep(self.first, 0, lesson)
             self.random = _all_random_states()
         self._stop_if_stale(trainer, trainer.current_epoch)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, lesson: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, lesson: Any) -> None:
         """Start the epoch from the random state that the last checkpoint holds."""
         _set_random_state(self.random[_world()[0] % len(self.random)])
-        self.progress.start_epoch(trainer.current_epoch, trainer.num_training_batches)
+        self.progress.start_epoch(trainer.current_epoch, int(trainer.num_training_batches))
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         """Move the bar."""
         self.progress.step()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, lesson: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, lesson: Any) -> None:
         """Compare, decide, and write it all down."""
         epoch, loss = trainer.current_epoch + 1, float(trainer.callback_metrics["validation_loss"])
         if loss < self.best:
@@ -149,20 +154,22 @@ class Keeper(pl.Callback):
         if self.folder is not None:
             trainer.save_checkpoint(self.folder / CHECKPOINT)
 
-    def on_exception(self, trainer: pl.Trainer, lesson: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: pl.Trainer, lesson: Any, exception: BaseException) -> None:
         """Lightning turns Ctrl-C into an exit; remember that it was one."""
         self.interrupted = isinstance(exception, KeyboardInterrupt)
 
-    def _keep(self, loss: float, epoch: int, lesson: pl.LightningModule) -> None:
+    def _keep(self, loss: float, epoch: int, lesson: Any) -> None:
         self.best, self.best_epoch = loss, epoch
-        self.weights = {name: value.detach().cpu().clone() for name, value in lesson.average.module.state_dict().items()}
+        self.weights = {
+            name: value.detach().cpu().clone() for name, value in lesson.average.module.state_dict().items()
+        }
 
     def _stop_if_stale(self, trainer: pl.Trainer, epoch: int) -> None:
         if epoch - self.best_epoch >= self.patience:
             trainer.should_stop = True
 
 
-def _loss(network: Network, loader: DataLoader) -> float:
+def _loss(network: Network, loader: Any) -> float:
     total = count = 0.0
     network.eval()
     with torch.no_grad():
@@ -175,7 +182,7 @@ def _loss(network: Network, loader: DataLoader) -> float:
 def _all_random_states() -> list[dict[str, Any]]:
     """The random states of Python, NumPy and PyTorch in each process, as numbers and tensors."""
     version, words, gauss = random.getstate()
-    numpy = np.random.get_state()
+    numpy: Any = np.random.get_state()
     state = {
         "python": [version, list(words), gauss],
         "numpy": [numpy[0], torch.from_numpy(numpy[1].astype(np.int64)), *numpy[2:]],
@@ -220,7 +227,9 @@ class SafeIO(TorchCheckpointIO):
         try:
             return torch.load(path, map_location=map_location, weights_only=True)
         except Exception as error:
-            raise JobError(f"{path}: damaged checkpoint ({type(error).__name__}); start again without --resume.") from None
+            raise JobError(
+                f"{path}: damaged checkpoint ({type(error).__name__}); start again without --resume."
+            ) from None
 
 
 def train(
@@ -249,14 +258,12 @@ def train(
     keeper = Keeper(patience, checkpoints, progress)
     lesson = Lesson(network, learning_rate)
     path = checkpoints / CHECKPOINT if resume and checkpoints is not None else None
-    loaders = [
-        _loader(training, Order(len(training), batch_size, seed)),
-        _loader(validation, _Straight(len(validation), 1024)),
-    ]
+    lessons = _loader(training, Order(len(training), batch_size, seed))
+    exams = _loader(validation, _Straight(len(validation), 1024))
     with _quiet(), progress:
         trainer = _trainer(keeper, folder, epochs, strategy, devices)
         try:
-            trainer.fit(lesson, *loaders, ckpt_path=None if path is None or not path.exists() else str(path))
+            trainer.fit(lesson, lessons, exams, ckpt_path=str(path) if path is not None and path.exists() else None)
         except SystemExit:
             if keeper.interrupted:
                 raise KeyboardInterrupt from None

@@ -36,6 +36,7 @@ class Batch(NamedTuple):
     lengths: Tensor  # (B,) steps of context
     lags: Tensor  # (B, L) the same targets, ending at the origin, a short context filled with its first value
     base: Tensor  # (B,)
+    latest: Tensor  # (B, P) past covariates at the origin
     ahead: Tensor  # (B, H, F) what is known of the future
     seasonal: Tensor  # (B, H) the value one season before, relative to base
     target: Tensor  # (B, H) relative to base; 0 where missing
@@ -54,7 +55,8 @@ class Store:
         self.z = _join([track.z for track in tracks])  # (N,)
         self.seen = _join([track.seen for track in tracks])  # (N,)
         self.filled = _join([track.filled for track in tracks])  # (N,)
-        self.before = _join([track.before for track in tracks])  # (N, E - 2)
+        self.latest = _join([track.past for track in tracks])  # (N, P)
+        self.before = _join([track.before for track in tracks])  # (N, E - 2 - S)
         self.ahead = _join([track.ahead for track in tracks])  # (N, F)
         static = view.static.apply(np.stack([one.static for one in series]))
         self.static = torch.tensor(static, dtype=torch.float32)  # (series, S)
@@ -85,6 +87,7 @@ class Store:
             lengths,
             self._lags(origin, start) - base[:, None],
             base,
+            self.latest[origin],
             torch.cat([self.ahead[here], static[:, None].expand(-1, self.view.horizon, -1)], dim=2),
             self._seasonal(origin, start) - base[:, None],
             torch.where(counts > 0, self.filled[here] - base[:, None], 0.0),
@@ -124,10 +127,10 @@ class _Track:
         self.z = np.concatenate([scaled, np.full(view.horizon, np.nan)])
         self.filled = carry_forward(self.z)
         known = carry_forward(_stretch(view.known.apply(series.known), count))
-        past = carry_forward(view.past.apply(series.past[:n]))
+        self.past = _stretch(carry_forward(view.past.apply(series.past[:n])), count)
         waves = calendar(grid, times, view.cycles)
         self.ahead = np.concatenate([known, waves], axis=1)
-        self.before = np.concatenate([_stretch(past, count), self.ahead], axis=1)
+        self.before = np.concatenate([self.past, self.ahead], axis=1)
 
 
 def _stretch(values: np.ndarray, count: int) -> np.ndarray:
@@ -141,7 +144,7 @@ def _join(parts: list[np.ndarray]) -> Tensor:
 
 
 class Cut(NamedTuple):
-    """Where a series is divided: rows before ``training`` train, rows before ``validation`` validate, the rest tests."""
+    """Where a series is divided: rows before ``training`` train, before ``validation`` validate, the rest tests."""
 
     training: int
     validation: int
