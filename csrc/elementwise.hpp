@@ -6,7 +6,11 @@ struct Reference {
     T* const* rows;
     int64_t column;
 
-    T* operator[](int m) const { return rows[m] + column; }
+    T* operator[](int m) const {
+        T* row = rows[m] + column;
+        asm("" : "+r"(row));  // else the compiler keeps column + 0, 16, 32, ... in registers that it has not got
+        return row;
+    }
 };
 
 template <class T>
