@@ -346,6 +346,21 @@ def test_of_a_block_diagonal_matrix_each_block_starts_by_itself():
     assert_close(R @ R.mT, torch.eye(2).expand(3, 2, 2))
 
 
+def test_starts_of_a_cell_inside_a_cell():
+    """What the inner cell declares holds, unless the outer one says otherwise."""
+
+    @ca.cell(init={"b_f": 1.0, "b_*": 0.0, "U": 3.0})
+    def inner(x, h, p):
+        return ca.sigmoid(p.W @ x + p.b_f) * h + ca.tanh(p.U @ h + p.b_g)
+
+    @ca.cell(init={"b_g*": 2.0})
+    def outer(x, h, p):
+        return 0.5 * h + 0.5 * inner(x, h, p)
+
+    found = {name: value.unique().tolist() for name, value in ca.Recurrent(outer, 2, 2).named_parameters()}
+    assert found["b_f_l0"] == [1.0] and found["b_g_l0"] == [2.0] and found["U_l0"] == [3.0]
+
+
 def test_starts_anew():
     layer = layer_of(zoo.lstm)
     before = {n: p.clone() for n, p in layer.named_parameters()}

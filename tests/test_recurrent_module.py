@@ -95,6 +95,19 @@ def test_state_dict(make):
         other.load_state_dict({})
 
 
+def test_made_without_memory_and_loaded():
+    """What large models do: no number is drawn, and the state dictionary holds all that is needed."""
+    torch.manual_seed(0)
+    layer = ca.Recurrent(zoo.observer, D, H)
+    empty = ca.Recurrent(zoo.observer, D, H, device="meta").to_empty(device="cpu")
+    empty.load_state_dict(layer.state_dict())
+    assert_close(flat(empty(X)), flat(layer(X)))
+    again = ca.Recurrent(zoo.observer, D, H, device="meta").to_empty(device="cpu")
+    torch.manual_seed(0)
+    again.reset_parameters()
+    assert_close(flat(again(X)), flat(layer(X)))
+
+
 @every_layer
 @every_engine
 def test_changes_dtype(make, engine):

@@ -19,6 +19,7 @@ from carousel.graph import loading, storing
 from carousel.graph.arguments import read_arguments
 from carousel.graph.define import Declarations, define, sizes_of
 from carousel.graph.latex import latex
+from carousel.graph.patterns import lookup, override
 from carousel.graph.show import equations, show
 from carousel.graph.step import Step
 from carousel.graph.tracing import Trace
@@ -68,8 +69,8 @@ class Cell:
             **definition.inherited["initial"],
             **{state: float(value) for state, value in declared.initial.items()},
         }
-        self.init: dict[str, Any] = {**definition.inherited["init"], **declared.init}
-        self.fixed: dict[str, Any] = {**definition.inherited["fixed"], **declared.fixed}
+        self.init: dict[str, Any] = override(definition.inherited["init"], declared.init)
+        self.fixed: dict[str, Any] = override(definition.inherited["fixed"], declared.fixed)
         self._check_patterns()
         found = sizes_of(self.step)
         first = ["input_size"] + (["hidden_size"] if "hidden_size" in found else [])
@@ -165,7 +166,7 @@ class Cell:
 
     def fixed_value(self, name: str) -> float | None:
         """The value of a parameter that is not learned, else None."""
-        return next((value for pattern, value in self.fixed.items() if fnmatch.fnmatchcase(name, pattern)), None)
+        return lookup(self.fixed, name)
 
     def latex(self) -> str:
         """The equations in LaTeX, in an `align` environment."""
@@ -235,8 +236,9 @@ class Cell:
             if isinstance(value, Value) and name not in (self.input, *self.states):
                 trace.inner_widths.append((value, Width.of(width)))
         for kind, given in (("init", self.init), ("fixed", self.fixed)):
-            for pattern, start in given.items():
-                for name in fnmatch.filter(self.step.parameters, pattern):
+            for name in self.step.parameters:
+                start = lookup(given, name)
+                if start is not None:
                     trace.inherited[kind][name] = start
         for name, value in zip(self.states, args[1:-1], strict=True):
             if isinstance(value, Value) and trace.drafts[value.index].op == "state" and self.initial[name]:

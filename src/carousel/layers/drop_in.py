@@ -48,7 +48,7 @@ class DropIn(nn.RNNBase):
         zeros = like.new_zeros(len(like))
         return zeros, zeros
 
-    def _initial(self, end: str) -> None:
+    def _initial(self, end: str, x: Tensor) -> None:
         return None  # zeros
 
     def _stack(self) -> driver.Stack:

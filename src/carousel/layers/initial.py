@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 Start = float | Sequence[float] | Callable[[Tensor], Any]
-
-
-def lookup(patterns: Mapping[str, Any], name: str) -> Any:
-    """What a mapping from names, or patterns such as `U_*`, says of `name`: the name itself first, then in order.
-
-    >>> lookup({"U_*": 1.0, "U_f": 2.0}, "U_f"), lookup({"U_*": 1.0}, "b_f")
-    (2.0, None)
-    """
-    if name in patterns:
-        return patterns[name]
-    return next((value for pattern, value in patterns.items() if fnmatchcase(name, pattern)), None)
 
 
 def start(parameter: Tensor, how: Start | None, fan: int) -> None:

@@ -15,8 +15,9 @@ from torch.nn.utils.rnn import PackedSequence
 from carousel import engines
 from carousel.engines.params import Parameters
 from carousel.graph import Cell
+from carousel.graph.patterns import lookup
 from carousel.layers import stack as driver
-from carousel.layers.initial import lookup, start
+from carousel.layers.initial import start
 from carousel.layers.inputs import Lengths
 from carousel.layers.masks import check_keep
 
@@ -105,22 +106,20 @@ class Recurrent(nn.Module):
                 if fixed is None:
                     self.register_parameter(name + end, nn.Parameter(torch.empty(shape, **factory)))
                 else:
-                    self.register_buffer(name + end, torch.full(shape, float(fixed), **factory), persistent=False)
-            for state, width in zip(cell.states, self._state_widths, strict=True):
-                begin = torch.full((width,), cell.initial[state], **factory)
-                if self.learn_initial:
-                    self.register_parameter(f"initial_{state}{end}", nn.Parameter(begin))
-                else:
-                    self.register_buffer(f"initial_{state}{end}", begin, persistent=False)
+                    self.register_buffer(name + end, torch.full(shape, float(fixed), **factory))
+            if self.learn_initial:
+                for state, width in zip(cell.states, self._state_widths, strict=True):
+                    begin = nn.Parameter(torch.empty(width, **factory))
+                    self.register_parameter(f"initial_{state}{end}", begin)
 
     def reset_parameters(self) -> None:
         """Draws all parameters anew: as the cell's `init` says, otherwise uniformly within 1/sqrt(hidden_size)."""
         cell = self.cell
         for end in driver.suffixes(self.num_layers, self.bidirectional):
             for name in self._names:
-                if lookup(cell.fixed, name) is None:
-                    start(getattr(self, name + end), lookup(cell.init, name), self.hidden_size)
-            for state in cell.states:
+                fixed = lookup(cell.fixed, name)
+                start(getattr(self, name + end), lookup(cell.init, name) if fixed is None else fixed, self.hidden_size)
+            for state in cell.states if self.learn_initial else ():
                 start(getattr(self, f"initial_{state}{end}"), cell.initial[state], self.hidden_size)
 
     def _stack(self) -> driver.Stack:
@@ -145,10 +144,14 @@ class Recurrent(nn.Module):
     def _weights(self, end: str) -> Parameters:
         return Parameters([getattr(self, name + end) for name in self._names], self._layout)
 
-    def _initial(self, end: str) -> list[Tensor] | None:
-        if not self.learn_initial and not any(self.cell.initial.values()):
+    def _initial(self, end: str, x: Tensor) -> list[Tensor] | None:
+        if self.learn_initial:
+            return [getattr(self, f"initial_{state}{end}") for state in self.cell.states]
+        if not any(self.cell.initial.values()):
             return None  # zeros
-        return [getattr(self, f"initial_{state}{end}") for state in self.cell.states]
+        return [
+            x.new_full((w,), self.cell.initial[s]) for s, w in zip(self.cell.states, self._state_widths, strict=True)
+        ]
 
     def forward(
         self,

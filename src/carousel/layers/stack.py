@@ -27,7 +27,10 @@ States = tuple[Tensor, ...]
 
 
 class Stack(NamedTuple):
-    """What a layer module tells the driver. `weights` and `initial` give what belongs to a suffix such as `_l0`."""
+    """What a layer module tells the driver. `weights` and `initial` give what belongs to a suffix such as `_l0`.
+
+    `initial` also takes the layer's input, for dtype and device; None is zero.
+    """
 
     name: str
     cell: Cell
@@ -41,7 +44,7 @@ class Stack(NamedTuple):
     training: bool
     engine: str
     weights: Callable[[str], Parameters]
-    initial: Callable[[str], Sequence[Tensor] | None]
+    initial: Callable[[str, Tensor], Sequence[Tensor] | None]
     masks: Mapping[str, float] = {}
     checkpoint_every: int | None = None
 
@@ -119,7 +122,7 @@ def run(
         sizes, outputs = stack.layer_sizes(layer), []
         for direction in range(stack.directions):
             k = layer * stack.directions + direction
-            initial = stack.initial(ends[k])
+            initial = stack.initial(ends[k], x)
             start = None if starts is None else starts[k]
             y, final, seen = checkpoint.scan(
                 stack.checkpoint_every,
