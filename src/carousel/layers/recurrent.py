@@ -102,7 +102,7 @@ class Recurrent(nn.Module):
         for k, end in enumerate(driver.suffixes(self.num_layers, self.bidirectional)):
             sizes = stack.layer_sizes(k // stack.directions)
             for name, shape in cell.shapes(**sizes).items():
-                fixed = lookup(cell.fixed, name)
+                fixed = cell.fixed_value(name)
                 if fixed is None:
                     self.register_parameter(name + end, nn.Parameter(torch.empty(shape, **factory)))
                 else:
@@ -117,7 +117,7 @@ class Recurrent(nn.Module):
         cell = self.cell
         for end in driver.suffixes(self.num_layers, self.bidirectional):
             for name in self._names:
-                fixed = lookup(cell.fixed, name)
+                fixed = cell.fixed_value(name)
                 start(getattr(self, name + end), lookup(cell.init, name) if fixed is None else fixed, self.hidden_size)
             for state in cell.states if self.learn_initial else ():
                 start(getattr(self, f"initial_{state}{end}"), cell.initial[state], self.hidden_size)
