@@ -51,6 +51,8 @@ class Execution {
           layout_(plan_layout(program, time_.T, time_.B, total_rows(), Places<T>::block_bytes_per_step(program, time_.B),
                               sizeof(T), arguments.threads)),
           places_(program, arguments, time_, layout_.block_steps, arena_) {
+        auto ring_final = [](const State& s) { return s.kept < 0 && s.final >= 0; };
+        ring_finals_ = std::any_of(program.states.begin(), program.states.end(), ring_final);
         deal_rows();
         prepare_weights();
         prepare_threads();
@@ -171,6 +173,7 @@ class Execution {
             clear_past_ends(me, block);
             section(me, program_.before, block);
             for (int64_t i = 0; i < n; ++i) step(me, downwards ? block.last - 1 - i : block.first + i, block);
+            meeting(me).wait();
             section(me, program_.after, block);
             if (program_.reduces()) {
                 all_.wait();
@@ -320,9 +323,9 @@ class Execution {
         const int columns = layout_.grid.columns;
         const Share panels = phase.is_tile ? share(panels_of(phase.code.width), me.column, columns) : Share{0, 1};
         const Share mine = phase.is_tile ? Share{0, rows} : share(rows, me.column, columns);
+        if (phase.meet) meeting(me).wait();
         if (panels.first < panels.last && mine.first < mine.last)
             each_chunk(me, only, mine, kChunkRows, [&](int64_t count) { run_phase(me, phase, count, block, panels); });
-        meeting(me).wait();
     }
 
     // ---- states
@@ -330,23 +333,31 @@ class Execution {
     void copy_row(T* to, const T* from, int64_t width) const { std::copy_n(from, width, to); }
 
     // States in a ring are gone two steps later: those of rows that end here are taken out at once.
+    // Whether any of the rows that run at step t satisfies a condition.
+    template <class F>
+    static bool any_row(const Band& band, int64_t rows, F condition) {
+        return std::any_of(band.rows, band.rows + rows, condition);
+    }
+
     void keep_final(const Thread& me, const Band& band, int64_t t, int64_t rows) {
+        auto ends = [&](int64_t b) { return t == time_.last(b); };
+        if (!ring_finals_ || !any_row(band, rows, ends)) return;
+        meeting(me).wait();
         for (size_t k = 0; k < program_.states.size(); ++k) {
             const State& s = program_.states[k];
             if (s.kept >= 0 || s.final < 0) continue;
             for (int64_t i = me.column; i < rows; i += layout_.grid.columns) {
                 const int64_t b = band.rows[i];
-                if (t == time_.last(b)) copy_row(places_.batch_row(s.final, b), places_.state_row(int(k), t, b), s.width);
+                if (ends(b)) copy_row(places_.batch_row(s.final, b), places_.state_row(int(k), t, b), s.width);
             }
         }
+        meeting(me).wait();
     }
 
     // The gradient that leaves the first step of a row, or a reset one, belongs to what the row started from there.
     void deliver(const Thread& me, const Band& band, int64_t t, int64_t rows) {
-        bool any = false;
-        for (int64_t i = 0; i < rows && !any; ++i)
-            any = t == time_.first(band.rows[i]) || time_.reset(t, band.rows[i]);
-        if (!any) return;
+        if (!any_row(band, rows, [&](int64_t b) { return t == time_.first(b) || time_.reset(t, b); })) return;
+        meeting(me).wait();
         for (size_t k = 0; k < program_.states.size(); ++k) {
             const State& s = program_.states[k];
             if (!s.carried) continue;
@@ -524,6 +535,7 @@ class Execution {
     std::vector<Thread> threads_;
     std::vector<Barrier> meetings_;
     Barrier all_;
+    bool ring_finals_ = false;
 };
 
 }  // namespace

@@ -243,6 +243,4 @@ void Program::read_reduce(const Json& list) {
     }
 }
 
-void Program::plan_meetings() {}
-
 }  // namespace carousel

@@ -64,8 +64,8 @@ struct Phase {
     double eps = 0;
     std::vector<int64_t> source_widths;
     int64_t dst_width = 0;
-    // Whether threads that share rows must meet before it.
-    bool meet = true;
+    // Of the loop: whether threads that share rows must meet before it.
+    bool meet = false;
 };
 
 struct MatrixReduction {
