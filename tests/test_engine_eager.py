@@ -109,7 +109,10 @@ def test_records_what_never_changes_at_every_step():
 
 
 def test_second_derivatives():
-    sizes, x, hx, params, sides, initial = case(zoo.peephole_lstm, T=3, B=2)
+    _, x, hx, params, sides, initial = case(zoo.peephole_lstm, T=3, B=2)
+    sizes = {"input_size": 2, "hidden_size": 2}
+    x, hx, initial = x[..., :2], [h[:, :2] for h in hx], [s[:2] for s in initial]
+    params = {name: value[tuple(slice(2) for _ in value.shape)] for name, value in params.items()}
     names = list(params)
 
     def run(x, *values):
@@ -117,7 +120,7 @@ def test_second_derivatives():
         options = {"sides": {}, "lengths": torch.tensor([3, 2]), "resets": None, "initial": initial}
         return eager.scan(zoo.peephole_lstm, sizes, x, hx, given, **options)[0]
 
-    inputs = [v.requires_grad_() for v in (x, *params.values())]
+    inputs = [v.clone().requires_grad_() for v in (x, *params.values())]
     assert torch.autograd.gradcheck(run, inputs)
     assert torch.autograd.gradgradcheck(run, inputs)
 

@@ -255,8 +255,8 @@ def test_checkpointing_draws_masks_once():
 @engine_wise
 def test_checkpointing_bounds_memory(engine):
     """What stays after the forward pass is the output, and the states at every k-th step."""
-    T, k = 300, 30
-    layer = ca.Recurrent(zoo.lstm, D, 32, checkpoint_every=k, engine=engine)
+    T, k = 100, 20
+    layer = ca.Recurrent(zoo.lstm, D, 64, checkpoint_every=k, engine=engine)
     x = torch.randn(T, B, D)
     layer(x)[0].sum().backward()
     activities = [torch.profiler.ProfilerActivity.CPU]
