@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from forecast_data import daily, shops
 
 from carousel.cli import main
+from forecast_data import daily, shops
 
 QUICK = ["--epochs", "1", "--hidden-size", "5", "--context", "14", "--threads", "1"]
 

@@ -312,6 +312,37 @@ def test_resuming_asks_for_the_same_training(tmp_path):
         Forecaster("sales", 5, **fast).fit(daily(), output=tmp_path / "model", resume=True)
     with pytest.raises(JobError, match="data have changed"):
         Forecaster("sales", 4, **fast).fit(daily(seed=1), output=tmp_path / "model", resume=True)
+    weights = (tmp_path / "model" / "weights.safetensors").read_bytes()
+    Forecaster("sales", 4, **fast).fit(daily(), output=tmp_path / "model", resume=True)  # killed after the last epoch
+    assert (tmp_path / "model" / "weights.safetensors").read_bytes() == weights
+    edit(tmp_path / "model", status="training")
     cut(tmp_path / "model" / "checkpoints" / "last.ckpt")
     with pytest.raises(JobError, match="damaged checkpoint"):
         Forecaster("sales", 4, **fast).fit(daily(), output=tmp_path / "model", resume=True)
+
+
+def test_a_training_that_had_stopped_early_does_not_go_on(tmp_path):
+    stale = QUICK | {"epochs": 5, "patience": 1, "learning_rate": 1e-30}
+    one = Forecaster("sales", 4, **stale).fit(daily(), output=tmp_path / "model")
+    assert one.fitted.training["epochs"] == 1
+    edit(tmp_path / "model", status="training")
+    two = Forecaster("sales", 4, **stale).fit(daily(), output=tmp_path / "model", resume=True)
+    assert two.fitted.training == one.fitted.training
+
+
+@pytest.mark.parametrize("values", [np.full(40, 5.0), np.zeros(40), np.arange(40.0), np.arange(40) % 2 * 1e9])
+def test_strange_but_whole_series(values):
+    forecaster = Forecaster("y", 1, **(QUICK | {"context": 4})).fit(pd.DataFrame({"y": values}))
+    forecasts = forecaster.predict(pd.DataFrame({"y": values}))
+    assert np.isfinite(forecasts["forecast"]).all() and forecasts["row"].tolist() == [40]
+    assert all(np.isfinite(one.mase) for one in forecaster.evaluation.scores.values())
+
+
+def test_the_fewest_rows():
+    forecaster = Forecaster("sales", 1, **(QUICK | {"context": None})).fit(daily(10))
+    assert forecaster.evaluation.origins == 2
+
+
+def test_an_unknown_strategy():
+    with pytest.raises(JobError, match="strategy 'nonsense'"):
+        Forecaster("sales", 4, strategy="nonsense", **QUICK).fit(daily())

@@ -19,6 +19,7 @@ Model = Annotated[Path, typer.Argument(help="A model folder that fit wrote.", me
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 Moved = Annotated[str | None, typer.Option("--cell", help="Where the file of the model's cell is now: FILE.py:NAME.")]
+MOST_ROWS = 60
 COLUMNS, TRAINING = "Columns", "Model and training"
 
 
@@ -124,6 +125,7 @@ def predict(
     threads: Threads = None,
 ) -> None:
     """Forecast the steps after the last target of each series in DATA."""
+    from carousel.jobs.forecast import tell
     from carousel.jobs.forecast.forecaster import Forecaster
     from carousel.jobs.forecast.read import read_table
     from carousel.jobs.forecast.write import check_output, records, write_table
@@ -131,14 +133,20 @@ def predict(
     set_threads(threads)
     if output is not None:
         check_output(output, overwrite)
-    forecasts = Forecaster.load(model, cell=cell).predict(read_table(data))
+    forecaster = Forecaster.load(model, cell=cell)
+    forecasts = forecaster.predict(read_table(data))
     if output is not None:
         write_table(forecasts, output)
     if json:
         print_json({"model": str(model), "output": output and str(output), "forecasts": records(forecasts)})
         return
     console = Console()
-    console.print(_rows(records(forecasts)))
+    assert forecaster.report is not None
+    tell.report(console, forecaster.report)
+    console.print()
+    console.print(_rows(records(forecasts[:MOST_ROWS])))
+    if len(forecasts) > MOST_ROWS:
+        console.print(f"and {len(forecasts) - MOST_ROWS:,} more rows; --output writes them all", highlight=False)
     if output is not None:
         console.print(f"written to {output}", highlight=False, soft_wrap=True)
 
@@ -152,10 +160,13 @@ def evaluate(model: Model, data: Data, cell: Moved = None, json: Json = False, t
     from carousel.jobs.forecast.read import read_table
 
     set_threads(threads)
-    evaluation = Forecaster.load(model, cell=cell).evaluate(read_table(data))
+    forecaster = Forecaster.load(model, cell=cell)
+    evaluation = forecaster.evaluate(read_table(data))
     if json:
         print_json({"model": str(model), **plain_evaluation(evaluation)})
         return
+    assert forecaster.report is not None
+    tell.report(Console(), forecaster.report)
     tell.scores(Console(), evaluation)
 
 

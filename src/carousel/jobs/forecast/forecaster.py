@@ -164,7 +164,8 @@ class Forecaster:
         from carousel.jobs.forecast.read import like
 
         fitted = self._fitted()
-        return like(predict(fitted, self._resolved(frame)), frame)
+        forecasts, self.report = predict(fitted, self._resolved(frame))
+        return like(forecasts, frame)
 
     def evaluate(self, frame: Any) -> Evaluation:
         """Score rolling origins after what training and validation saw, beside the baselines.
@@ -175,7 +176,8 @@ class Forecaster:
         from carousel.jobs.forecast.predicting import evaluate_frame
 
         fitted = self._fitted()
-        return evaluate_frame(fitted, self._resolved(frame))
+        evaluation, self.report = evaluate_frame(fitted, self._resolved(frame))
+        return evaluation
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder.

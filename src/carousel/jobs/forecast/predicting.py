@@ -9,12 +9,12 @@ import torch
 from carousel.jobs import JobError
 from carousel.jobs.forecast.evaluation import Evaluation, evaluate, model_quantiles
 from carousel.jobs.forecast.fitted import Fitted
-from carousel.jobs.forecast.series import Series, Table, make_series, show_time
+from carousel.jobs.forecast.series import Report, Series, Table, make_series, show_time
 from carousel.jobs.forecast.windows import Store, shortest_context
 
 
-def predict(fitted: Fitted, frame: pd.DataFrame) -> pd.DataFrame:
-    """The horizon after each series' last target, as a frame."""
+def predict(fitted: Fitted, frame: pd.DataFrame) -> tuple[pd.DataFrame, Report]:
+    """The horizon after each series' last target, as a frame; and what was read."""
     table = _read(fitted, frame)
     store = Store(table.series, fitted.view, table.grid)
     for one in table.series:
@@ -26,15 +26,15 @@ def predict(fitted: Fitted, frame: pd.DataFrame) -> pd.DataFrame:
         _rows(fitted, one, table, fitted.view.scales[one.name].undo(z))
         for one, z in zip(table.series, quantiles, strict=True)
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True), table.report
 
 
-def evaluate_frame(fitted: Fitted, frame: pd.DataFrame) -> Evaluation:
-    """Scores on the rows of the frame that the model never saw."""
+def evaluate_frame(fitted: Fitted, frame: pd.DataFrame) -> tuple[Evaluation, Report]:
+    """Scores on the rows of the frame that the model never saw; and what was read."""
     table = _read(fitted, frame)
     store = Store(table.series, fitted.view, table.grid)
     held = [fitted.divisions[one.name].held(one, table.grid) for one in table.series]
-    return evaluate(fitted.judge, table.series, store, held)
+    return evaluate(fitted.judge, table.series, store, held), table.report
 
 
 def _read(fitted: Fitted, frame: pd.DataFrame) -> Table:

@@ -11,7 +11,7 @@ from carousel.jobs.forecast.columns import Columns
 from carousel.jobs.forecast.evaluation import Evaluation
 from carousel.jobs.forecast.fitted import Fitted
 from carousel.jobs.forecast.prepare import Prepared
-from carousel.jobs.forecast.series import Table, show_time
+from carousel.jobs.forecast.series import Report, Table, show_time
 
 
 def data(console: Console | None, table: Table, columns: Columns, prepared: Prepared) -> None:
@@ -19,8 +19,7 @@ def data(console: Console | None, table: Table, columns: Columns, prepared: Prep
     if console is None:
         return
     say = _line(console)
-    for line in table.report.lines():
-        say("data", line)
+    report(console, table.report)
     if columns.time is None:
         say("", "no column of times: rows are taken as they stand, equally spaced")
     roles = [
@@ -36,6 +35,12 @@ def data(console: Console | None, table: Table, columns: Columns, prepared: Prep
     season = f"a season of {prepared.view.season} steps" if prepared.view.season > 1 else "no season found"
     logarithm = any(scale.floor is not None for scale in prepared.view.scales.values())
     say("", season + (", on a logarithmic scale" if logarithm else ""))
+
+
+def report(console: Console, read: Report) -> None:
+    """What was read."""
+    for number, line in enumerate(read.lines()):
+        _line(console)("" if number else "data", line)
 
 
 def model(console: Console | None, fitted: Fitted, settings: dict[str, Any]) -> None:

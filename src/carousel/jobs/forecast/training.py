@@ -17,6 +17,7 @@ import torch
 from lightning import pytorch as pl
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
@@ -300,11 +301,19 @@ def _trainer(keeper: Keeper, folder: Path | None, epochs: int, strategy: str, de
     loggers: Any = False
     if folder is not None:
         loggers = [CSVLogger(folder / "logs", name="csv"), TensorBoardLogger(folder / "logs", name="tensorboard")]
+    kind = "gpu" if torch.cuda.is_available() else "cpu"
+    settings: dict[str, Any] = {"accelerator": kind, "devices": devices, "strategy": strategy}
+    try:
+        return _configured(settings, loggers, keeper, folder, epochs)
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        told = str(error).split(". ")[0]
+        raise JobError(f"strategy {strategy!r} on {devices} devices: Lightning says: {told}.") from None
+
+
+def _configured(settings: dict[str, Any], loggers: Any, keeper: Keeper, folder: Path | None, epochs: int) -> pl.Trainer:
     return pl.Trainer(
+        **settings,
         max_epochs=epochs,
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
-        devices=devices,
-        strategy=strategy,
         logger=loggers,
         callbacks=[keeper],
         plugins=[SafeIO()],
