@@ -34,7 +34,7 @@ def info() -> None:
 @app.command()
 def demo(
     output: Annotated[str, typer.Option(help="Where to write the data and the models.")] = "carousel-demo",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
 ) -> None:
     """Forecast CO2 at Mauna Loa and sea-surface temperatures, which come with statsmodels."""
     from carousel.cli.common import set_threads

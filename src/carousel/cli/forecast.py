@@ -19,7 +19,8 @@ Model = Annotated[Path, typer.Argument(help="A model folder that fit wrote.", me
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 Moved = Annotated[str | None, typer.Option("--cell", help="Where the file of the model's cell is now: FILE.py:NAME.")]
-MOST_ROWS = 60
+MOST_ROWS = 60  # of forecasts, on the screen
+SMALL_NETWORK = 64 * 128  # batch x hidden units
 COLUMNS, TRAINING = "Columns", "Model and training"
 
 
@@ -59,7 +60,7 @@ def fit(
     batch_size: Annotated[int, _training("Windows a step.", min=1)] = 64,
     learning_rate: Annotated[float, _training("Of AdamW.")] = 1e-3,
     seed: Annotated[int, _training("Of all random numbers.", min=0)] = 0,
-    threads: Threads = None,
+    threads: Annotated[int | None, _training("Threads; one for a small network, else all cores.", min=1)] = None,
     strategy: Annotated[str, _training("Lightning's: auto, ddp, ...")] = "auto",
     devices: Annotated[int, _training("Lightning's: how many processes or devices.", min=1)] = 1,
 ) -> None:
@@ -68,7 +69,8 @@ def fit(
     from carousel.jobs.forecast.forecaster import Forecaster, main_process
     from carousel.jobs.forecast.read import read_table
 
-    set_threads(threads)
+    small = hidden_size * batch_size <= SMALL_NETWORK  # a second thread would only be waited for
+    set_threads(threads or (1 if small else None))
     folder = output or Path(f"{data.name.split('.')[0]}-forecast")
     forecaster = Forecaster(
         target, horizon, time=time, id=id, known=known or (), past=past or (), static=static or (), cell=cell,

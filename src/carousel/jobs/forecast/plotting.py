@@ -13,11 +13,11 @@ from carousel.jobs.forecast.plot import Panel, draw
 from carousel.jobs.forecast.series import Series
 from carousel.jobs.forecast.windows import Store
 
-MOST_PANELS, MOST_FORECASTS = 3, 4
+MOST_PANELS = 3
 
 
 def plot_held_out(path: Path, fitted: Fitted, series: list[Series], store: Store, held: list[Held]) -> None:
-    """Draw up to three series, each with up to four forecasts that follow one another."""
+    """Draw up to three series, each with forecasts that follow one another: four, or of short ones more."""
     panels = [_panel(fitted, one, store, number, held[number]) for number, one in enumerate(series[:MOST_PANELS])]
     quantiles = fitted.network.quantiles
     title = f"{fitted.name}: {fitted.view.horizon} steps ahead, on data it never saw"
@@ -26,13 +26,14 @@ def plot_held_out(path: Path, fitted: Fitted, series: list[Series], store: Store
 
 def _panel(fitted: Fitted, one: Series, store: Store, number: int, tail: Held) -> Panel:
     horizon, scale = fitted.view.horizon, fitted.view.scales[one.name]
-    origins = np.arange(one.length - 1 - horizon, tail.row - 2, -horizon)[:MOST_FORECASTS][::-1]
+    most = max(4, min(12, 48 // horizon))
+    origins = np.arange(one.length - 1 - horizon, tail.row - 2, -horizon)[:most][::-1]
     start = int(store.start[number])
     found = torch.tensor([[number, start + row, start + row + 1, start + row + 1 + horizon] for row in origins])
     quantiles = scale.undo(model_quantiles(fitted.network, store, found))
     middle = fitted.network.quantiles.index(0.5)
     bands = quantiles[..., [0, middle, -1]]
     forecasts = [(one.times[row + 1 : row + 1 + horizon], band) for row, band in zip(origins, bands, strict=True)]
-    before = max(horizon, fitted.view.season, 12)
+    before = max(horizon, min(fitted.view.season, horizon * len(origins)))
     shown = slice(max(0, int(origins[0]) + 1 - before), one.length)
     return Panel(one.name, one.times[shown], one.target[shown], forecasts)
