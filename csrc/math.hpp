@@ -121,11 +121,11 @@ inline Vec<T> tanh_of(Vec<T> x) {
 template <class T>
 inline Vec<T> log_of_normal(Vec<T> x) {
     using C = Constants<T>;
-    IntVec<T> bits = (IntVec<T>)x - C::sqrt_half;
+    Bits<T> bits = (Bits<T>)x - C::sqrt_half;
     // exponents are small: shift as positive numbers, as old instruction sets have no other shift for 64 bits
-    IntVec<T> n = ((bits + (typename Traits<T>::Int(C::bias) << C::mantissa)) >> C::mantissa) - C::bias;
-    Vec<T> f = (Vec<T>)((IntVec<T>)x - (n << C::mantissa)) - T(1);
-    Vec<T> whole = (Vec<T>)(n + (IntVec<T>)all(C::magic)) - C::magic;
+    Bits<T> n = ((bits + (typename Traits<T>::Int(C::bias) << C::mantissa)) >> C::mantissa) - C::bias;
+    Vec<T> f = (Vec<T>)((Bits<T>)x - (n << C::mantissa)) - T(1);
+    Vec<T> whole = (Vec<T>)(n + (Bits<T>)all(C::magic)) - C::magic;
     Vec<T> s = f / (f + T(2));
     Vec<T> s2 = s * s;
     Vec<T> series = all(T(2.0 / (2 * C::log_terms + 1)));

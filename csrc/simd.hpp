@@ -23,6 +23,7 @@ struct Traits<float> {
     typedef float V __attribute__((vector_size(kVectorBytes)));
     typedef float U __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
     typedef int32_t I __attribute__((vector_size(kVectorBytes)));
+    typedef uint32_t B __attribute__((vector_size(kVectorBytes)));
     using Int = int32_t;
 };
 
@@ -31,6 +32,7 @@ struct Traits<double> {
     typedef double V __attribute__((vector_size(kVectorBytes)));
     typedef double U __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
     typedef int64_t I __attribute__((vector_size(kVectorBytes)));
+    typedef uint64_t B __attribute__((vector_size(kVectorBytes)));
     using Int = int64_t;
 };
 
@@ -38,6 +40,8 @@ template <class T>
 using Vec = typename Traits<T>::V;
 template <class T>
 using IntVec = typename Traits<T>::I;
+template <class T>
+using Bits = typename Traits<T>::B;  // integers that may wrap
 template <class T>
 constexpr int kLanes = kVectorBytes / int(sizeof(T));
 

@@ -1,4 +1,4 @@
-"""What every test runs under: one seed, fresh buffers full of NaN, Hypothesis without chance."""
+"""What every test runs under: one seed, one thread, fresh buffers full of NaN, Hypothesis without chance."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ settings.load_profile("fixed")
 
 @pytest.fixture(autouse=True)
 def one_seed_and_dirty_memory() -> Iterator[None]:
-    """PyTorch fills what `torch.empty` gives with NaN while it is deterministic: reading it is seen at once."""
+    """PyTorch fills what `torch.empty` gives with NaN while it is deterministic: reading it is seen at once.
+
+    Tensors as small as in tests only make threads wait; tests of threads ask for more themselves.
+    """
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)

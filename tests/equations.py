@@ -178,5 +178,6 @@ def calls(draw: Any, drawn: Equations) -> Call:
         record=tuple(draw(st.lists(st.sampled_from(drawn.quantities), max_size=2, unique=True))),
         frozen=draw(st.sets(st.sampled_from(("x", "hx", "params", "sides", "initial")), max_size=2)),
         per_row=draw(st.booleans()),
+        threads=draw(st.sampled_from((1, 1, 2, 3))),
         seed=draw(st.integers(0, 2**16)),
     )

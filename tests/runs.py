@@ -30,6 +30,7 @@ class Call:
     reverse: bool
     record: tuple[str, ...]
     seed: int
+    threads: int
 
     def leaves(self) -> dict[str, Tensor]:
         """Everything that can have a gradient, by name."""
@@ -51,6 +52,7 @@ def make_call(
     record: tuple[str, ...] = (),
     frozen: Iterable[str] = (),
     per_row: bool = False,
+    threads: int = 1,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
 ) -> Call:
@@ -77,6 +79,7 @@ def make_call(
         reverse=reverse,
         record=record,
         seed=seed,
+        threads=threads,
     )
     for name, side in cell.sides.items():
         shape = ((T, B) if side.kind == "step" else (B,)) + (cell.side_width(name, **sizes),)
@@ -98,6 +101,7 @@ def spoil(tensors: list[Tensor], lengths: Tensor) -> None:
 
 def scan(run: Callable, cell: Cell, call: Call, record: tuple[str, ...]) -> dict[str, Tensor]:
     """Everything that a scan gives, by name, with the gradients of one loss over all of it."""
+    torch.set_num_threads(call.threads)
     y, final, seen = run(
         cell,
         call.sizes,

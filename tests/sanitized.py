@@ -4,9 +4,8 @@ import sys
 
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
 
-import pytest  # noqa: E402
-
 import carousel._core  # noqa: E402
+import pytest  # noqa: E402
 
 print(f"the core under test: {carousel._core.__file__}")
 # Sanitizers write to the process's standard error itself, so that must not be captured.
