@@ -59,8 +59,9 @@ class Execution {
     }
 
     void run() {
-        Pool::instance().run(layout_.grid.threads(),
-                             [](void* self, int thread) { static_cast<Execution*>(self)->work(thread); }, this);
+        // Threads that the grid has no use for come all the same: a team that changes its size is slow to start.
+        const int threads = layout_.grid.threads() > 1 ? arguments_.threads : 1;
+        run_threads(threads, [](void* self, int thread) { static_cast<Execution*>(self)->work(thread); }, this);
     }
 
   private:
@@ -161,6 +162,7 @@ class Execution {
     // ---- what each thread does
 
     void work(int number) {
+        if (number >= layout_.grid.threads()) return;
         Thread& me = threads_[size_t(number)];
         clear_sums(me);
         pack_weights(me);

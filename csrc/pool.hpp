@@ -1,5 +1,6 @@
-// A small pool of threads of our own: parked when idle, shared by all calls, and new in a forked child. (OpenMP would
-// be a second runtime beside PyTorch's, and hangs after a fork.)
+// Threads for one call. Where PyTorch is loaded, they are those that it runs its own operations on: after each of them
+// these threads keep a core busy for some milliseconds, in wait of the next, and other threads would have to fight them
+// for it. Elsewhere, and in a forked child, where PyTorch's are gone, a small pool of our own does it.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -45,13 +46,17 @@ class Barrier {
     int threads_ = 1;
 };
 
+using Work = void (*)(void* context, int thread);
+
+// Calls work(context, 0..threads - 1) at the same time, the caller being thread 0.
+void run_threads(int threads, Work work, void* context);
+
+// Our own: parked when idle, shared by all calls, new in a forked child.
 class Pool {
   public:
-    using Work = void (*)(void* context, int thread);
-
     static Pool& instance();
 
-    // Calls work(context, 0..threads - 1), the caller being thread 0. One call at a time; others wait.
+    // One call at a time; others wait.
     void run(int threads, Work work, void* context);
 
   private:
