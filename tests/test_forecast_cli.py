@@ -188,3 +188,15 @@ def test_interrupting_leaves_something_to_resume(tmp_path):
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "--resume" in one_line(err)
+
+
+@pytest.mark.long
+def test_two_processes(tmp_path):
+    daily(300).to_csv(tmp_path / "sales.csv", index=False)
+    fit = [sys.executable, "-m", "carousel", "forecast", "fit", "sales.csv", "--target", "sales", "--horizon", "4"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    two = ["--strategy", "ddp", "--devices", "2", "--epochs", "2"]
+    done = subprocess.run([*fit, *two], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("exponential smoothing") == 1
+    assert (tmp_path / "sales-forecast" / "weights.safetensors").exists()

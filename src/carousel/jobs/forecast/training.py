@@ -188,7 +188,6 @@ def _all_random_states() -> list[dict[str, Any]]:
         "python": [version, list(words), gauss],
         "numpy": [numpy[0], torch.from_numpy(numpy[1].astype(np.int64)), *numpy[2:]],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     size = _world()[1]
     if size == 1:
@@ -204,8 +203,6 @@ def _set_random_state(state: dict[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 class SafeIO(TorchCheckpointIO):
@@ -301,8 +298,7 @@ def _trainer(keeper: Keeper, folder: Path | None, epochs: int, strategy: str, de
     loggers: Any = False
     if folder is not None:
         loggers = [CSVLogger(folder / "logs", name="csv"), TensorBoardLogger(folder / "logs", name="tensorboard")]
-    kind = "gpu" if torch.cuda.is_available() else "cpu"
-    settings: dict[str, Any] = {"accelerator": kind, "devices": devices, "strategy": strategy}
+    settings: dict[str, Any] = {"accelerator": "cpu", "devices": devices, "strategy": strategy}
     try:
         return _configured(settings, loggers, keeper, folder, epochs)
     except (ValueError, TypeError, MisconfigurationException) as error:
