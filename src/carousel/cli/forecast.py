@@ -18,7 +18,6 @@ Data = Annotated[Path, typer.Argument(help="A CSV or Parquet file, one row a tim
 Model = Annotated[Path, typer.Argument(help="A model folder that fit wrote.", metavar="MODEL")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
-Moved = Annotated[str | None, typer.Option("--cell", help="Where the file of the model's cell is now: FILE.py:NAME.")]
 MOST_ROWS = 60  # of forecasts, on the screen
 SMALL_NETWORK = 64 * 128  # batch x hidden units
 COLUMNS, TRAINING = "Columns", "Model and training"
@@ -122,7 +121,6 @@ def predict(
     data: Data,
     output: Annotated[Path | None, typer.Option(help="Write the forecasts to this CSV or Parquet file.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
-    cell: Moved = None,
     json: Json = False,
     threads: Threads = None,
 ) -> None:
@@ -135,7 +133,7 @@ def predict(
     set_threads(threads)
     if output is not None:
         check_output(output, overwrite)
-    forecaster = Forecaster.load(model, cell=cell)
+    forecaster = Forecaster.load(model)
     forecasts = forecaster.predict(read_table(data))
     if output is not None:
         write_table(forecasts, output)
@@ -154,7 +152,7 @@ def predict(
 
 
 @app.command()
-def evaluate(model: Model, data: Data, cell: Moved = None, json: Json = False, threads: Threads = None) -> None:
+def evaluate(model: Model, data: Data, json: Json = False, threads: Threads = None) -> None:
     """Score rolling origins of DATA after what training and validation saw, beside the baselines."""
     from carousel.jobs.forecast import tell
     from carousel.jobs.forecast.fitted import plain_evaluation
@@ -162,7 +160,7 @@ def evaluate(model: Model, data: Data, cell: Moved = None, json: Json = False, t
     from carousel.jobs.forecast.read import read_table
 
     set_threads(threads)
-    forecaster = Forecaster.load(model, cell=cell)
+    forecaster = Forecaster.load(model)
     evaluation = forecaster.evaluate(read_table(data))
     if json:
         print_json({"model": str(model), **plain_evaluation(evaluation)})

@@ -6,7 +6,9 @@ What is stored is the traced step, so that a stored cell runs on every engine; o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +44,15 @@ def to_data(cell: Cell) -> dict[str, Any]:
         "options": {name: _option_data(value) for name, value in cell.options.items()},
         "sizes": list(cell.sizes),
         "repeats": [[str(few), str(many)] for few, many in cell.repeats],
-        "initial": cell.initial,
+        "initial": {state: _plain(value) for state, value in cell.initial.items()},
         "init": {pattern: _start_data(value) for pattern, value in cell.init.items()},
         "fixed": cell.fixed,
         "equations": cell.equations,
-        "nodes": [[n.op, list(n.args), _width_data(n.width), _attr_data(n.attr), n.names] for n in step.nodes],
+        "nodes": [_line(node) for node in step.nodes],
         "outputs": list(step.outputs),
         "output": step.output,
         "names": step.names,
-        "parameters": [[p.name, p.kind, [str(w) for w in p.widths], p.heads] for p in step.parameters.values()],
+        "parameters": {p.name: [p.kind, p.heads, *map(str, p.widths)] for p in step.parameters.values()},
     }
 
 
@@ -62,9 +64,10 @@ def from_data(data: dict[str, Any]) -> Cell:
         raise CellError(
             f"a stored cell has format {data.get('format')!r}, expected {FORMAT}: it was written by another version."
         )
-    nodes = [Node(op, tuple(a), _width(w), _attr(attr), list(names), None) for op, a, w, attr, names in data["nodes"]]
+    nodes = [_node(line) for line in data["nodes"]]
     parameters = {
-        n: Parameter(n, kind, tuple(map(_read, ws)), heads, None) for n, kind, ws, heads in data["parameters"]
+        name: Parameter(name, kind, tuple(map(_width, widths)), heads, None)
+        for name, (kind, heads, *widths) in data["parameters"].items()
     }
     return Cell.stored(
         name=data["name"],
@@ -76,15 +79,34 @@ def from_data(data: dict[str, Any]) -> Cell:
         options=dict(data["options"]),
         step=Step(nodes, tuple(data["outputs"]), data["output"], dict(data["names"]), parameters),
         sizes=tuple(data["sizes"]),
-        repeats=[(_read(few), _read(many)) for few, many in data["repeats"]],
-        initial=dict(data["initial"]),
+        repeats=[(_width(few), _width(many)) for few, many in data["repeats"]],
+        initial={state: _number(value) for state, value in data["initial"].items()},
         init={pattern: _start(value) for pattern, value in data["init"].items()},
         fixed=dict(data["fixed"]),
         equations=data["equations"],
     )
 
 
-def _read(text: str) -> Width:
+def _line(node: Node) -> str:
+    """A node as one readable line: operation and operands, width, attributes, names."""
+    width = " x ".join(map(str, node.width)) if isinstance(node.width, tuple) else str(node.width)
+    attr = {k: {"width": str(v)} if isinstance(v, Width) else _plain(v) for k, v in node.attr.items()}
+    return " | ".join([" ".join([node.op, *map(str, node.args)]), width, json.dumps(attr), " ".join(node.names)])
+
+
+def _node(line: str) -> Node:
+    operation, width, attr, names = line.split(" | ")
+    op, *args = operation.split()
+    sides = tuple(map(_width, width.split(" x ")))
+    values = {k: _width(v["width"]) if isinstance(v, dict) and "width" in v else _number(v) for k, v in _items(attr)}
+    return Node(op, tuple(map(int, args)), sides if len(sides) == 2 else sides[0], values, names.split(), None)
+
+
+def _items(text: str) -> Iterable[tuple[str, Any]]:
+    return json.loads(text).items()
+
+
+def _width(text: str) -> Width:
     """A width from its text, which may hold differences."""
     total = Width()
     for part in text.replace("- ", "+ -").split("+"):
@@ -94,33 +116,26 @@ def _read(text: str) -> Width:
     return total
 
 
-def _width_data(width: Any) -> Any:
-    return [str(w) for w in width] if isinstance(width, tuple) else str(width)
+def _plain(value: Any) -> Any:
+    """A number for JSON, which knows no infinities."""
+    return {"number": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _width(data: Any) -> Any:
-    return tuple(map(_read, data)) if isinstance(data, list) else _read(data)
+def _number(value: Any) -> Any:
+    return float(value["number"]) if isinstance(value, dict) and "number" in value else value
 
 
 def _option_data(value: Any) -> str:
     return value if isinstance(value, str) else str(getattr(value, "__name__", repr(value)))
 
 
-def _attr_data(attr: dict[str, Any]) -> dict[str, Any]:
-    return {k: {"width": str(v)} if isinstance(v, Width) else v for k, v in attr.items()}
-
-
-def _attr(data: dict[str, Any]) -> dict[str, Any]:
-    return {k: _read(v["width"]) if isinstance(v, dict) else v for k, v in data.items()}
-
-
 def _start_data(value: Any) -> Any:
-    return {"function": getattr(value, "__name__", repr(value))} if callable(value) else value
+    return {"function": getattr(value, "__name__", repr(value))} if callable(value) else _plain(value)
 
 
 def _start(data: Any) -> Any:
-    if not isinstance(data, dict):
-        return data
+    if not isinstance(data, dict) or "function" not in data:
+        return _number(data)
     name = data["function"]
     found = getattr(torch.nn.init, name, None)
     return found if callable(found) and name.endswith("_") else _lost(name)
@@ -132,4 +147,5 @@ def _lost(name: str) -> Callable[..., Any]:
             f"the initialiser {name!r} was not stored with the cell; load weights, or use the cell's source."
         )
 
+    missing.__name__ = name
     return missing

@@ -1,9 +1,7 @@
-"""The model's cell: found by name or in the user's file, and recognised again by its equations."""
+"""The model's cell: found by name or in the user's file."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from carousel import cells
@@ -51,21 +49,6 @@ def spec_of(spec: str | Cell) -> str:
     if spec.name in cells.names() and cells.get(spec.name) is spec:
         return spec.name
     return f"{spec.fn.__code__.co_filename}:{spec.name}"
-
-
-def fingerprint(cell: Cell) -> str:
-    """A short hash of the traced equations, the same for the same equations however they are written down.
-
-    Example:
-        >>> from carousel.cells import gru, lstm
-        >>> fingerprint(lstm) == fingerprint(lstm), fingerprint(lstm) == fingerprint(gru)
-        (True, False)
-    """
-    step = cell.step
-    nodes = [[node.op, list(node.args), sorted((k, str(v)) for k, v in node.attr.items())] for node in step.nodes]
-    shapes = {name: parameter.symbolic() for name, parameter in step.parameters.items()}
-    told = json.dumps([nodes, list(step.outputs), step.output, shapes, list(cell.states)])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def cell_sizes(cell: Cell, hidden_size: int, given: dict[str, int]) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from carousel.graph.storing import from_data, to_data
 from carousel.jobs import JobError
 from carousel.jobs.forecast import folder as files
 from carousel.jobs.forecast.baselines import Yardstick
 from carousel.jobs.forecast.columns import Columns, Encoding
-from carousel.jobs.forecast.equations import cell_sizes, find_cell, fingerprint, spec_of
+from carousel.jobs.forecast.equations import cell_sizes, spec_of
 from carousel.jobs.forecast.evaluation import Evaluation, Held, Judge
 from carousel.jobs.forecast.grid import Grid
 from carousel.jobs.forecast.linear import Linear
@@ -102,7 +103,7 @@ def describe(settings: dict[str, Any], fitted: Fitted, report: dict[str, Any], s
         "carousel": carousel.__version__,
         "status": status,
         "settings": settings,
-        "cell": {"spec": spec_of(settings["cell"]), "equations": fingerprint(cell)},
+        "cell": {"spec": spec_of(settings["cell"]), **to_data(cell)},
         "columns": fitted.columns._asdict(),
         "categories": fitted.encoding.categories,
         "data": report,
@@ -141,24 +142,24 @@ def plain_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     return {**plain, "scores": {name: one._asdict() for name, one in evaluation.scores.items()}}
 
 
-def load(path: Path, cell: str | None = None) -> tuple[dict[str, Any], Fitted]:
-    """The settings and the model in a folder; ``cell`` says where the cell's file is now, if it moved.
+def load(path: Path) -> tuple[dict[str, Any], Fitted]:
+    """The settings and the model in a folder.
 
     Raises:
-        JobError: the folder is damaged, unfinished, of another format, or its cell cannot be found.
+        JobError: the folder is damaged, unfinished, of another format, or its cell is of another one.
     """
     model = files.read_model(path)
     if model.get("status") != "finished":
         raise JobError(f"{path}: its training was not finished; continue it with carousel forecast fit ... --resume.")
     tensors = files.read_weights(path)
     try:
-        return model["settings"], _restore(model, tensors, cell, path)
+        return model["settings"], _restore(model, tensors)
     except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         told = str(error).split("\n")[0]
         raise JobError(f"{path}: damaged, {type(error).__name__}: {told}. Fit the model again.") from None
 
 
-def _restore(model: dict[str, Any], tensors: dict[str, torch.Tensor], cell: str | None, path: Path) -> Fitted:
+def _restore(model: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fitted:
     settings, series = model["settings"], model["series"]
     view = View(
         horizon=model["horizon"],
@@ -170,7 +171,7 @@ def _restore(model: dict[str, Any], tensors: dict[str, torch.Tensor], cell: str 
     )
     parts = {name: tensors[f"baseline.{name}"] for name in Linear._fields}
     straight = {name: tensors[f"network.linear_{name}"] for name in Linear._fields}
-    found = _same_cell(model, cell, path)
+    found = from_data(model["cell"])
     sizes = network_sizes(settings, view, model["features"]["before"], model["features"]["ahead"])
     extra = cell_sizes(found, settings["hidden_size"], settings["sizes"])
     network = Network(found, linear=Linear(**straight), cell_sizes=extra, **sizes)
@@ -190,17 +191,3 @@ def _restore(model: dict[str, Any], tensors: dict[str, torch.Tensor], cell: str 
         model["training"],
         f"carousel ({found.name})",
     )
-
-
-def _same_cell(model: dict[str, Any], given: str | None, path: Path) -> Any:
-    spec = given or model["cell"]["spec"]
-    try:
-        cell = find_cell(spec)
-    except JobError as error:
-        hint = "" if given else " Say where the cell is now with --cell FILE.py:NAME."
-        raise JobError(f"{path}: the model's cell is {model['cell']['spec']}, and {error}{hint}") from None
-    if fingerprint(cell) != model["cell"]["equations"]:
-        raise JobError(
-            f"{path}: the equations of cell {spec} are not those the model was fitted with; restore them, or fit again."
-        )
-    return cell

@@ -193,16 +193,16 @@ class Forecaster:
         save(Path(folder), self._model, fitted, self.evaluation)
 
     @classmethod
-    def load(cls, folder: str | Path, *, cell: str | None = None) -> Forecaster:
-        """The forecaster in a model folder; ``cell`` says where the file of its cell is now, if it moved.
+    def load(cls, folder: str | Path) -> Forecaster:
+        """The forecaster in a model folder. It needs the source of no cell: the folder has the equations.
 
         Raises:
-            JobError: the folder is missing, damaged or of another format, or its cell cannot be found.
+            JobError: the folder is missing, damaged or of another format.
         """
         from carousel.jobs.forecast.fitted import load
         from carousel.jobs.forecast.folder import read_model
 
-        settings, fitted = load(Path(folder), cell)
+        settings, fitted = load(Path(folder))
         known = {name: value for name, value in fitted.columns._asdict().items() if name != "target"}
         loaded = cls(fitted.columns.target, **known, **settings)
         loaded.fitted, loaded._model = fitted, read_model(Path(folder))
