@@ -1,49 +1,15 @@
 // Packing weights into panels.
 
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define CAROUSEL_SHUFFLES
-#endif
-#endif
-
-#if defined(CAROUSEL_SHUFFLES)
-// One of log2(L) rounds that transpose a square of L x L: rows i and i + S exchange their blocks of S columns.
-template <int S, class V, std::size_t... J>
-inline void exchange(V& a, V& b, std::index_sequence<J...>) {
-    constexpr int L = sizeof...(J);
-    V low = __builtin_shufflevector(a, b, (int(J) & S ? L + int(J) - S : int(J))...);
-    V high = __builtin_shufflevector(a, b, (int(J) & S ? L + int(J) : int(J) + S)...);
-    a = low;
-    b = high;
-}
-
-template <class T, int S>
-inline void exchange_all(Vec<T> (&rows)[kLanes<T>]) {
-    if constexpr (S < kLanes<T>) {
-#pragma GCC unroll 16
-        for (int i = 0; i < kLanes<T>; ++i)
-            if (!(i & S)) exchange<S>(rows[i], rows[i + S], std::make_index_sequence<std::size_t(kLanes<T>)>());
-        exchange_all<T, 2 * S>(rows);
-    }
-}
-
 // A square of L x L elements, row n of which stands in memory, becomes L rows of the panel.
 template <class T>
 void transpose_square(const T* from, int64_t stride_n, T* to) {
     Vec<T> rows[kLanes<T>];
 #pragma GCC unroll 16
     for (int n = 0; n < kLanes<T>; ++n) rows[n] = load(from + n * stride_n);
-    exchange_all<T, 1>(rows);
+    transpose<T>(rows);
 #pragma GCC unroll 16
     for (int k = 0; k < kLanes<T>; ++k) store<T>(to + k * kPanel, rows[k]);
 }
-#else
-template <class T>
-void transpose_square(const T* from, int64_t stride_n, T* to) {
-    for (int n = 0; n < kLanes<T>; ++n)
-        for (int k = 0; k < kLanes<T>; ++k) to[k * kPanel + n] = from[n * stride_n + k];
-}
-#endif
 
 template <class T>
 void pack_general(const Weight<T>& w, const T* base, int64_t n0, int64_t n1, int64_t k0, int64_t k1, T* out) {

@@ -7,7 +7,7 @@ namespace carousel {
 namespace {
 
 constexpr int64_t kBlockBytes = int64_t(1) << 20;  // of scratch that lives through a block: stays in the caches
-constexpr int64_t kDirectRows = 3;                 // up to so many rows, packing costs more than it saves
+constexpr int64_t kDirectRows = 4;                 // up to so many rows, packing costs more than it saves
 std::atomic<double> thread_worth{2e5};
 
 int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -62,20 +62,37 @@ TileFunction<T> tile_function(int rows, int vectors) {
 
 // Weights where they lie, for calls of so few rows that packing would cost more than it saves.
 
+// The products of L rows of the matrix, each contiguous, with one source: L sums side by side, whose lanes are added by
+// turning the square around.
+template <class T>
+inline Vec<T> dot_rows(const T* rows, int64_t stride, const T* source, int64_t n) {
+    constexpr int L = kLanes<T>;
+    Vec<T> sum[L] = {};
+    int64_t k = 0;
+    for (; k + L <= n; k += L) {
+        const Vec<T> x = load(source + k);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) sum[i] += x * load(rows + i * stride + k);
+    }
+    if (k < n) {
+        const Vec<T> x = load_part(source + k, n - k);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) sum[i] += x * load_part(rows + i * stride + k, n - k);
+    }
+    transpose<T>(sum);
+#pragma GCC unroll 4
+    for (int step = L / 2; step > 0; step /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < step; ++i) sum[i] += sum[i + step];
+    return sum[0];
+}
+
 template <class T>
 inline T dot(const T* a, const T* b, int64_t n) {
-    constexpr int L = kLanes<T>;
-    Vec<T> s0{}, s1{}, s2{}, s3{};
-    int64_t k = 0;
-    for (; k + 4 * L <= n; k += 4 * L) {
-        s0 += load(a + k) * load(b + k);
-        s1 += load(a + k + L) * load(b + k + L);
-        s2 += load(a + k + 2 * L) * load(b + k + 2 * L);
-        s3 += load(a + k + 3 * L) * load(b + k + 3 * L);
-    }
-    for (; k + L <= n; k += L) s0 += load(a + k) * load(b + k);
-    if (k < n) s1 += load_part(a + k, n - k) * load_part(b + k, n - k);
-    return add_lanes<T>((s0 + s1) + (s2 + s3));
+    Vec<T> sum{};
+    for (int64_t k = 0; k < n; k += kLanes<T>)
+        sum += n - k < kLanes<T> ? load_part(a + k, n - k) * load_part(b + k, n - k) : load(a + k) * load(b + k);
+    return add_lanes<T>(sum);
 }
 
 template <class T>
@@ -90,7 +107,10 @@ template <class T>
 void direct_row(const Weight<T>& w, const T* source, int64_t first, int64_t columns, T* sum) {
     const T* base = w.data + first * w.stride_n;
     if (w.stride_k == 1) {
-        for (int64_t n = 0; n < columns; ++n) sum[n] += dot(base + n * w.stride_n, source, w.k);
+        int64_t n = 0;
+        for (; n + kLanes<T> <= columns; n += kLanes<T>)
+            store<T>(sum + n, load(sum + n) + dot_rows(base + n * w.stride_n, w.stride_n, source, w.k));
+        for (; n < columns; ++n) sum[n] += dot(base + n * w.stride_n, source, w.k);
     } else if (w.stride_n == 1) {
         for (int64_t k = 0; k < w.k; ++k) add_scaled(sum, source[k], base + k * w.stride_k, columns);
     } else {

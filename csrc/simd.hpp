@@ -60,7 +60,7 @@ inline Vec<T> all(T x) {
     return x - Vec<T>{};  // x + 0 would turn -0 into 0
 }
 
-// The first n lanes, the rest zero.
+// The first n lanes, the rest zero; nothing past them is touched.
 template <class T>
 inline Vec<T> load_part(const T* p, int64_t n) {
     T lanes[kLanes<T>] = {};
@@ -74,6 +74,37 @@ inline void store_part(T* p, Vec<T> v, int64_t n) {
     store(lanes, v);
     for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
 }
+
+#if defined(__AVX512F__)
+template <>
+inline Vec<float> load_part<float>(const float* p, int64_t n) {
+    return (Vec<float>)_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p);
+}
+template <>
+inline Vec<double> load_part<double>(const double* p, int64_t n) {
+    return (Vec<double>)_mm512_maskz_loadu_pd(__mmask8((1u << n) - 1), p);
+}
+template <>
+inline void store_part<float>(float* p, Vec<float> v, int64_t n) {
+    _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), (__m512)v);
+}
+template <>
+inline void store_part<double>(double* p, Vec<double> v, int64_t n) {
+    _mm512_mask_storeu_pd(p, __mmask8((1u << n) - 1), (__m512d)v);
+}
+#elif defined(__AVX2__)
+inline __m256i lanes_below(int32_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+template <>
+inline Vec<float> load_part<float>(const float* p, int64_t n) {
+    return (Vec<float>)_mm256_maskload_ps(p, lanes_below(int32_t(n)));
+}
+template <>
+inline void store_part<float>(float* p, Vec<float> v, int64_t n) {
+    _mm256_maskstore_ps(p, lanes_below(int32_t(n)), (__m256)v);
+}
+#endif
 
 template <class T>
 inline void copy_row(T* to, const T* from, int64_t n) {
