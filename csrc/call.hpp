@@ -1,0 +1,187 @@
+// Everything that belongs to one call: where its rows lie, who computes what, and scratch for each thread.
+#pragma once
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "kernels.hpp"
+#include "places.hpp"
+#include "plan.hpp"
+#include "pool.hpp"
+#include "program.hpp"
+
+namespace carousel {
+
+// Some of 0..n: what the i-th of m has.
+struct Share {
+    int64_t first, last;
+
+    bool empty() const { return first >= last; }
+};
+
+inline Share share(int64_t n, int i, int m) { return {n * i / m, n * (i + 1) / m}; }
+
+inline int64_t panels_of(int64_t width) { return (width + kPanel - 1) / kPanel; }
+
+// Steps first..last, upwards, whichever way they are walked.
+struct Block {
+    int64_t first, last;
+};
+
+template <class T>
+struct Thread {
+    int number, band, column;
+    Row* rows;           // those that are being worked on: up to kChunkRows, or kReduceRows in reductions
+    T*** tables;         // tables of their addresses
+    T** tiles;           // kTileRows rows of scratch for each operand of a phase
+    T *panels, *strips;  // of reductions; the last panel is for what comes alone
+};
+
+template <class T>
+class Call {
+  public:
+    Call(const Program& program, const Arguments& arguments, const Kernels<T>& kernels)
+        : program(program),
+          arguments(arguments),
+          kernels(kernels),
+          time{arguments.T, arguments.B, arguments.reverse, arguments.lengths, arguments.resets},
+          layout(plan_layout(program, time.T, time.B, total_rows(), Places<T>::block_bytes_per_step(program, time.B),
+                             sizeof(T), arguments.threads)),
+          places(program, arguments, time, layout.block_steps, arena_) {
+        deal_rows();
+        prepare_weights();
+        prepare_threads();
+    }
+
+    Call(const Call&) = delete;
+
+    T* address(int external) const { return reinterpret_cast<T*>(arguments.pointers[size_t(external)]); }
+
+    // The two strides of an external: of steps and rows of the batch, or of rows and columns of a matrix.
+    int64_t stride(int external, int which) const { return arguments.strides[size_t(2 * external + which)]; }
+
+    int64_t width_of(int value) const { return program.values[size_t(value)].width; }
+
+    const Band& band_of(const Thread<T>& me) const { return bands[size_t(me.band)]; }
+
+    // Waits for the threads that share rows with this one.
+    void meet(const Thread<T>& me) { meetings_[size_t(me.band)].wait(); }
+
+    void meet_all() { all_.wait(); }
+
+    void look_up(Thread<T>& me, int table, int value, int64_t count, Block block) const {
+        places.look_up(value, me.rows, count, block.first, me.tables[table]);
+    }
+
+    // Calls f(count) for chunks of those of a band's rows that run in the block, `wanted` of all in the order of steps,
+    // with their names in me.rows.
+    template <class F>
+    void each_chunk(Thread<T>& me, const Band& band, Block block, Share wanted, int64_t chunk, F f) const {
+        int64_t seen = 0, count = 0;
+        for (int64_t t = block.first; t < block.last && seen < wanted.last; ++t) {
+            const int64_t running = band.running(time, t), end = std::min(running, wanted.last - seen);
+            for (int64_t i = std::max<int64_t>(0, wanted.first - seen); i < end; ++i) {
+                me.rows[count++] = {int32_t(t), band.rows[i]};
+                if (count == chunk) {
+                    f(count);
+                    count = 0;
+                }
+            }
+            seen += running;
+        }
+        if (count) f(count);
+    }
+
+    static constexpr Share everything{0, int64_t(1) << 62};
+
+    const Program& program;
+    const Arguments& arguments;
+    const Kernels<T>& kernels;
+    const Timeline time;
+    const Layout layout;
+
+  private:
+    Arena arena_;
+
+  public:
+    const Places<T> places;
+    std::vector<Band> bands;
+    Band everyone{};  // all rows of the batch, the longest first
+    std::vector<Weight<T>> weights;
+    std::vector<Thread<T>> threads;
+
+  private:
+    int64_t total_rows() const {
+        if (!arguments.lengths) return arguments.T * arguments.B;
+        return std::accumulate(arguments.lengths, arguments.lengths + arguments.B, int64_t(0));
+    }
+
+    // Longest rows first, dealt out forwards and backwards in turn, so that every band has about as much to do.
+    // Without lengths each band has neighbouring rows.
+    void deal_rows() {
+        const int n = layout.grid.bands;
+        order_.resize(size_t(time.B));
+        std::iota(order_.begin(), order_.end(), 0);
+        auto longer = [this](int32_t a, int32_t b) { return time.lengths[a] > time.lengths[b]; };
+        if (time.lengths) std::stable_sort(order_.begin(), order_.end(), longer);
+        everyone = {order_.data(), time.B};
+        dealt_.reserve(size_t(time.B));  // bands point into it
+        for (int g = 0; g < n; ++g) {
+            const Share mine = share(time.B, g, n);
+            const int32_t* first = dealt_.data() + dealt_.size();
+            for (int64_t i = 0; i < time.B; ++i) {
+                const int turn = int(i % (2 * n)), dealt_to = turn < n ? turn : 2 * n - 1 - turn;
+                const bool is_mine = time.lengths ? dealt_to == g : i >= mine.first && i < mine.last;
+                if (is_mine) dealt_.push_back(order_[size_t(i)]);
+            }
+            bands.push_back({first, dealt_.data() + dealt_.size() - first});
+        }
+    }
+
+    void prepare_weights() {
+        for (const MatrixUse& m : program.matrices) {
+            const int64_t row = stride(m.external, 0), column = stride(m.external, 1);
+            Weight<T> w{address(m.external), m.transposed ? column : row, m.transposed ? row : column, m.n, m.k, nullptr};
+            if (!layout.direct && w.data) w.packed = arena_.take<T>(panels_of(m.n) * m.k * kPanel);
+            weights.push_back(w);
+        }
+    }
+
+    void prepare_threads() {
+        size_t tables = 2, operands = 1;
+        for (const auto* phases : {&program.before, &program.loop, &program.after})
+            for (const Phase& p : *phases) {
+                tables = std::max(tables, p.lookups.size());
+                operands = std::max(operands, p.operands.size());
+            }
+        const int columns = layout.grid.columns;
+        all_.reset(layout.grid.threads());
+        meetings_ = std::vector<Barrier>(size_t(layout.grid.bands));
+        for (Barrier& b : meetings_) b.reset(columns);
+        for (int i = 0; i < layout.grid.threads(); ++i)
+            threads.push_back(make_thread({i, i / columns, i % columns, nullptr, nullptr, nullptr, nullptr, nullptr},
+                                          int64_t(tables), int64_t(operands)));
+    }
+
+    Thread<T> make_thread(Thread<T> t, int64_t tables, int64_t operands) {
+        constexpr int64_t rows = std::max(kChunkRows, kReduceRows);
+        t.rows = arena_.take<Row>(rows);
+        t.tables = arena_.take<T**>(tables);
+        T** pointers = arena_.take<T*>(tables * rows);
+        for (int64_t i = 0; i < tables; ++i) t.tables[i] = pointers + i * rows;
+        t.tiles = arena_.take<T*>(operands * kTileRows);
+        T* scratch = arena_.take<T>(operands * kTileRows * kPanel);
+        for (int64_t i = 0; i < operands * kTileRows; ++i) t.tiles[i] = scratch + i * kPanel;
+        if (program.widest_d) {
+            t.panels = arena_.take<T>(kReduceRows * kPanel * (program.reduction_panels + 1));
+            t.strips = arena_.take<T>(kReduceRows * program.widest_d);
+        }
+        return t;
+    }
+
+    std::vector<int32_t> order_, dealt_;
+    std::vector<Barrier> meetings_;
+    Barrier all_;
+};
+
+}  // namespace carousel
