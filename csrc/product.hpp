@@ -50,13 +50,18 @@ TileFunction<T> tile_of_rows(int rows) {
     }
 }
 
+// The widest tile of some rows, up to `vectors`, that the registers hold; tells its width. Few rows take more vectors:
+// a processor needs about eight sums at once to be busy.
 template <class T>
-TileFunction<T> tile_function(int rows, int vectors) {
+TileFunction<T> widest_tile(int rows, int& vectors) {
+    const int most = rows == 1 ? 8 : rows == 2 && kTileVectors < 4 ? 4 : kTileVectors;
+    vectors = vectors >= most ? most : vectors == 3 && kTileVectors < 3 ? 2 : vectors > 4 ? 4 : vectors;
     switch (vectors) {
         case 1: return tile_of_rows<T, 1>(rows);
         case 2: return tile_of_rows<T, 2>(rows);
         case 3: return tile_of_rows<T, kTileVectors < 3 ? 1 : 3>(rows);
-        default: return tile_of_rows<T, kTileVectors < 4 ? 1 : 4>(rows);
+        case 4: return rows == 1 ? packed_tile<T, 1, 4> : rows == 2 ? packed_tile<T, 2, 4> : tile_of_rows<T, kTileVectors>(rows);
+        default: return packed_tile<T, 1, 8>;
     }
 }
 
@@ -138,10 +143,9 @@ void run_product(const TileCall<T>& call, const Product& product, const Referenc
         }
         return;
     }
-    for (int v = 0; v < shape.vectors; v += kTileVectors) {
-        int vectors = shape.vectors - v < kTileVectors ? shape.vectors - v : kTileVectors;
-        tile_function<T>(shape.rows, vectors)(product.segments, product.segment_count, call.weights, sources, panel,
-                                              first_row, v * kLanes<T>, dst, init);
+    for (int v = 0, vectors; v < shape.vectors; v += vectors) {
+        vectors = shape.vectors - v;
+        const TileFunction<T> tile = widest_tile<T>(shape.rows, vectors);
+        tile(product.segments, product.segment_count, call.weights, sources, panel, first_row, v * kLanes<T>, dst, init);
     }
 }
-
