@@ -70,7 +70,10 @@ class Boundaries {
         for (size_t i = 0; i < call_.program.externals.size(); ++i) {
             const External& x = call_.program.externals[i];
             const int e = int(i);
-            if (x.role != Role::sum || !call_.address(e)) continue;
+            // the first sums over rows go where nothing is, if there are rows at all
+            const auto& summed = call_.program.summed;
+            const bool overwritten = call_.total_rows() && std::find(summed.begin(), summed.end(), e) != summed.end();
+            if (x.role != Role::sum || !call_.address(e) || overwritten) continue;
             const bool matrix = x.shape == Shape::matrix;
             const int64_t rows = matrix ? x.rows : x.shape == Shape::batch ? call_.time.B : 1;
             const int64_t columns = matrix ? x.columns : x.width, step = matrix ? call_.stride(e, 1) : 1;

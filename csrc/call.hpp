@@ -35,6 +35,7 @@ struct Thread {
     T*** tables;         // tables of their addresses
     T** tiles;           // kTileRows rows of scratch for each operand of a phase
     T *panels, *strips;  // of reductions; the last panel is for what comes alone
+    bool fresh;          // no gradient has been summed yet
 };
 
 template <class T>
@@ -54,6 +55,12 @@ class Call {
     }
 
     Call(const Call&) = delete;
+
+    // Steps of all rows together.
+    int64_t total_rows() const {
+        if (!arguments.lengths) return arguments.T * arguments.B;
+        return std::accumulate(arguments.lengths, arguments.lengths + arguments.B, int64_t(0));
+    }
 
     T* address(int external) const { return reinterpret_cast<T*>(arguments.pointers[size_t(external)]); }
 
@@ -111,11 +118,6 @@ class Call {
     std::vector<Thread<T>> threads;
 
   private:
-    int64_t total_rows() const {
-        if (!arguments.lengths) return arguments.T * arguments.B;
-        return std::accumulate(arguments.lengths, arguments.lengths + arguments.B, int64_t(0));
-    }
-
     // Longest rows first, dealt out forwards and backwards in turn, so that every band has about as much to do.
     // Without lengths each band has neighbouring rows.
     void deal_rows() {
@@ -159,7 +161,7 @@ class Call {
         meetings_ = std::vector<Barrier>(size_t(layout.grid.bands));
         for (Barrier& b : meetings_) b.reset(columns);
         for (int i = 0; i < layout.grid.threads(); ++i)
-            threads.push_back(make_thread({i, i / columns, i % columns, nullptr, nullptr, nullptr, nullptr, nullptr},
+            threads.push_back(make_thread({i, i / columns, i % columns, nullptr, nullptr, nullptr, nullptr, nullptr, true},
                                           int64_t(tables), int64_t(operands)));
     }
 

@@ -29,12 +29,12 @@ inline void add_to_gradient(const MatrixGradientCall<T>& call, int64_t i, int64_
         const int64_t j = column + v * kLanes<T>, left = call.columns - j;
         T* out = call.gradient + i * call.stride_i + j * call.stride_j;
         if (call.stride_j == 1 && left >= kLanes<T>) {
-            store<T>(out, load(out) + sum[v]);
+            store<T>(out, call.fresh ? sum[v] : load(out) + sum[v]);
             continue;
         }
         T lanes[kLanes<T>];
         store<T>(lanes, sum[v]);
-        for (int64_t k = 0; k < left && k < kLanes<T>; ++k) out[k * call.stride_j] += lanes[k];
+        for (int64_t k = 0; k < left && k < kLanes<T>; ++k) out[k * call.stride_j] = (call.fresh ? T(0) : out[k * call.stride_j]) + lanes[k];
     }
 }
 

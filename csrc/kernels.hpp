@@ -97,6 +97,7 @@ struct MatrixGradientCall {
     int64_t columns;
     T* gradient;  // of the first column of the strips and of the panel
     int64_t stride_i, stride_j;
+    bool fresh;  // nothing is there yet to add to
 };
 
 // gradient[j] += sum over rows of a[j] (* b[j]), for j in first..last.

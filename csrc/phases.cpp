@@ -204,12 +204,24 @@ void Program::add_matrix_reduction(int external, int d, int source) {
     auto at = std::find_if(matrix_reductions.begin(), matrix_reductions.end(), same);
     if (at == matrix_reductions.end()) at = matrix_reductions.insert(at, {d, {}});
     const bool narrow = k < n && k <= 2 * kTileRows;
-    at->gradients.push_back({external, source, narrow});
+    at->gradients.push_back({external, source, narrow, false});
     widest_d = std::max(widest_d, n);
     auto known = [source](const ReductionSource& s) { return s.value == source; };
     if (narrow || std::any_of(reduction_sources.begin(), reduction_sources.end(), known)) return;
     reduction_sources.push_back({source, reduction_panels});
     reduction_panels += (k + kPanel - 1) / kPanel;
+}
+
+// Narrow ones come first, then marks those that find nothing to add to.
+void Program::order_reductions() {
+    for (MatrixReductions& m : matrix_reductions) {
+        auto is_narrow = [](const MatrixReduction& g) { return g.narrow; };
+        std::stable_partition(m.gradients.begin(), m.gradients.end(), is_narrow);
+        for (MatrixReduction& g : m.gradients) {
+            g.first = std::find(summed.begin(), summed.end(), g.external) == summed.end();
+            if (g.first) summed.push_back(g.external);
+        }
+    }
 }
 
 void Program::read_reduce(const Json& list) {
@@ -241,6 +253,7 @@ void Program::read_reduce(const Json& list) {
             fail("unknown reduction \"" + kind + "\"");
         }
     }
+    order_reductions();
 }
 
 }  // namespace carousel

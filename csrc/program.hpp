@@ -70,7 +70,8 @@ struct Phase {
 
 struct MatrixReduction {
     int external, source;
-    bool narrow = false;  // the source is so narrow that it had better take the place of d
+    bool narrow;  // the source is so narrow that it had better take the place of d
+    bool first;   // of those that add to this external
 };
 
 struct MatrixReductions {  // all of the same d
@@ -107,6 +108,7 @@ class Program {
     std::vector<Phase> before, loop, after;
     std::vector<MatrixReductions> matrix_reductions;
     std::vector<ReductionSource> reduction_sources;  // those that are not narrow
+    std::vector<int> summed;                         // externals of matrix reductions
     int64_t reduction_panels = 0, widest_d = 0;
     std::vector<VectorReduction> vector_reductions;
     std::vector<BatchReduction> batch_reductions;
@@ -125,6 +127,7 @@ class Program {
     void read_tile(Section section, const std::vector<Json>& parts, Phase& phase);
     void read_row(Section section, const std::vector<Json>& parts, Phase& phase);
     void read_reduce(const Json& list);
+    void order_reductions();
     void add_matrix_reduction(int external, int d, int source);
     void check_widths() const;
     void plan_meetings();

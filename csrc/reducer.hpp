@@ -16,6 +16,7 @@ class Reducer {
             gather_sources(me, block, count);
             for (const MatrixReductions& m : p.matrix_reductions) matrices(me, m, block, count);
             for (const VectorReduction& v : p.vector_reductions) vector(me, v, block, count);
+            me.fresh = false;
         });
         for (const BatchReduction& r : p.batch_reductions) batch(me, r, block);
     }
@@ -57,25 +58,24 @@ class Reducer {
         const int64_t n = call_.width_of(m.d);
         call_.look_up(me, 1, m.d, count, block);
         Strips of_d{};
-        for (bool narrow : {true, false})
-            for (const MatrixReduction& g : m.gradients) {
-                if (g.narrow != narrow) continue;
-                const Side d{me.tables[1], n, call_.stride(g.external, 0)};
-                const Side source{me.tables[0], call_.width_of(g.source), call_.stride(g.external, 1)};
-                T* gradient = call_.address(g.external);
-                if (narrow) {
-                    call_.look_up(me, 0, g.source, count, block);
-                    Strips of_source{};
-                    multiply(me, count, source, d, nullptr, of_source, gradient);
-                } else {
-                    multiply(me, count, d, source, panels_of_source(me, g.source), of_d, gradient);
-                }
+        for (const MatrixReduction& g : m.gradients) {
+            const Side d{me.tables[1], n, call_.stride(g.external, 0)};
+            const Side source{me.tables[0], call_.width_of(g.source), call_.stride(g.external, 1)};
+            const bool fresh = g.first && me.fresh;
+            if (g.narrow) {
+                Strips of_source{};
+                call_.look_up(me, 0, g.source, count, block);
+                multiply(me, count, source, d, nullptr, of_source, call_.address(g.external), fresh);
+            } else {
+                multiply(me, count, d, source, panels_of_source(me, g.source), of_d, call_.address(g.external), fresh);
             }
+        }
     }
 
     // gradient(i, j) += sum over rows of strips[i] * panels[j]. Threads share the strips or the panels, of which there
     // are more. Panels that were not gathered before are gathered here.
-    void multiply(Thread<T>& me, int64_t count, Side strips, Side panels, const T* gathered, Strips& known, T* gradient) {
+    void multiply(Thread<T>& me, int64_t count, Side strips, Side panels, const T* gathered, Strips& known, T* gradient,
+                  bool fresh) {
         const int64_t strip_count = (strips.width + kTileRows - 1) / kTileRows, panel_count = panels_of(panels.width);
         const bool by_strips = strip_count >= panel_count;
         const Share s = by_strips ? share(strip_count, me.number, threads_) : Share{0, strip_count};
@@ -92,7 +92,7 @@ class Reducer {
             if (!gathered) call_.kernels.gather_panel(panels.rows, count, column, columns, alone);
             call_.kernels.matrix_gradient({count, me.strips, last - first, gathered ? gathered + i * kPanelSize : alone,
                                            columns, gradient + first * strips.stride + column * panels.stride,
-                                           strips.stride, panels.stride});
+                                           strips.stride, panels.stride, fresh});
         }
     }
 
