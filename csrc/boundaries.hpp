@@ -60,9 +60,10 @@ class Boundaries {
             const External& x = call_.program.externals[e];
             if (x.role != Role::out || x.shape != Shape::step) continue;
             for (int64_t t = block.first; t < block.last; ++t)
-                for (int64_t i = band.running(call_.time, t) + me.column; i < band.count; i += columns_)
-                    std::fill_n(call_.address(int(e)) + t * call_.stride(int(e), 0) + band.rows[i] * call_.stride(int(e), 1),
-                                x.width, T(0));
+                for (int64_t i = band.running(call_.time, t) + me.column; i < band.count; i += columns_) {
+                    const int64_t row = t * call_.stride(int(e), 0) + band.rows[i] * call_.stride(int(e), 1);
+                    std::fill_n(call_.address(int(e)) + row, x.width, T(0));
+                }
         }
     }
 

@@ -40,9 +40,9 @@ inline void map_rows(TileShape<T> s, Reference<T> d, F f) {
 
 template <class T, class F>
 inline void map_tile(TileShape<T> s, Reference<T> d, F f) {
-    constexpr int whole = kPanel / kLanes<T>;
-    if (whole <= 8 && s.vectors == whole)
-        map_rows < whole <= 8 ? whole : 0 > (s, d, f);
+    constexpr int whole = kPanel / kLanes<T>, unrolled = whole <= 8 ? whole : 0;
+    if (s.vectors == whole)
+        map_rows<unrolled>(s, d, f);
     else
         map_rows<0>(s, d, f);
 }

@@ -63,7 +63,8 @@ class Execution {
     void run_block(Thread<T>& me, Block block, bool downwards) {
         boundaries_.clear_past_ends(me, block);
         stepper_.section(me, call_.program.before, block);
-        for (int64_t i = 0; i < block.last - block.first; ++i) step(me, downwards ? block.last - 1 - i : block.first + i, block);
+        for (int64_t i = 0; i < block.last - block.first; ++i)
+            step(me, downwards ? block.last - 1 - i : block.first + i, block);
         call_.meet(me);
         stepper_.section(me, call_.program.after, block);
         if (!call_.program.reduces()) return;

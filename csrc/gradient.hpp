@@ -34,7 +34,10 @@ inline void add_to_gradient(const MatrixGradientCall<T>& call, int64_t i, int64_
         }
         T lanes[kLanes<T>];
         store<T>(lanes, sum[v]);
-        for (int64_t k = 0; k < left && k < kLanes<T>; ++k) out[k * call.stride_j] = (call.fresh ? T(0) : out[k * call.stride_j]) + lanes[k];
+        for (int64_t k = 0; k < left && k < kLanes<T>; ++k) {
+            T& element = out[k * call.stride_j];
+            element = call.fresh ? lanes[k] : element + lanes[k];
+        }
     }
 }
 

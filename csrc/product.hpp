@@ -60,7 +60,9 @@ TileFunction<T> widest_tile(int rows, int& vectors) {
         case 1: return tile_of_rows<T, 1>(rows);
         case 2: return tile_of_rows<T, 2>(rows);
         case 3: return tile_of_rows<T, kTileVectors < 3 ? 1 : 3>(rows);
-        case 4: return rows == 1 ? packed_tile<T, 1, 4> : rows == 2 ? packed_tile<T, 2, 4> : tile_of_rows<T, kTileVectors>(rows);
+        case 4:
+            if (rows == 1) return packed_tile<T, 1, 4>;
+            return rows == 2 ? packed_tile<T, 2, 4> : tile_of_rows<T, kTileVectors>(rows);
         default: return packed_tile<T, 1, 8>;
     }
 }
