@@ -30,7 +30,7 @@ def test_public_names_are_documented_with_an_example(name: str) -> None:
 
 
 def test_the_public_list_is_explicit_and_sorted() -> None:
-    assert list(carousel.__all__) == sorted(set(carousel.__all__), key=str.lower)
+    assert list(carousel.__all__) == sorted(set(carousel.__all__), key=lambda name: (name.lower(), name))
     assert set(carousel.__all__) <= set(dir(carousel))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         carousel.nothing  # noqa: B018

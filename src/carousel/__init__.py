@@ -62,7 +62,7 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [
-    "abs", "cell", "Cell", "CellError", "cells", "clip", "concat", "cos", "exp", "expand", "floor", "Forecaster",
+    "abs", "Cell", "cell", "CellError", "cells", "clip", "concat", "cos", "exp", "expand", "floor", "Forecaster",
     "GRU", "info", "layer_norm", "log", "LSTM", "mask", "maximum", "mean", "minimum", "normalize", "per_step",
     "plain", "Recurrent", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax", "softplus", "split", "sqrt",
     "static", "step_index", "stop_gradient", "sum", "tanh", "use_engine", "where",
