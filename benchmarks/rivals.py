@@ -55,7 +55,9 @@ def torch_lstm(shape: Shape, data: Data, weights: list[loops.Weights]) -> Side:
 def carousel_lstm(shape: Shape, data: Data, weights: list[loops.Weights]) -> Side:
     import carousel
 
-    layer = fill_lstm(carousel.LSTM(shape.I, shape.H, bidirectional=shape.bidirectional, dtype=data.x.dtype), weights)
+    layer = fill_lstm(
+        carousel.LSTM(shape.I, shape.H, bidirectional=shape.bidirectional, dtype=data.x.dtype, engine="native"), weights
+    )
     return Side(lambda x: layer(x, lengths=data.lengths, resets=data.resets)[0], layer.parameters(), data)
 
 
@@ -63,7 +65,9 @@ def carousel_peephole(shape: Shape, data: Data, weights: list[loops.Weights]) ->
     import carousel
     from carousel.cells import peephole_lstm
 
-    layer = carousel.Recurrent(peephole_lstm, shape.I, shape.H, bidirectional=shape.bidirectional).to(data.x.dtype)
+    layer = carousel.Recurrent(peephole_lstm, shape.I, shape.H, bidirectional=shape.bidirectional, engine="native").to(
+        data.x.dtype
+    )
     fill_peephole(layer, weights)
     return Side(lambda x: layer(x, lengths=data.lengths, resets=data.resets)[0], layer.parameters(), data)
 
