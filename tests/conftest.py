@@ -15,8 +15,9 @@ settings.register_profile("fixed", derandomize=True, deadline=None, database=Non
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("fixed")
 
-# Installed without a compiler, there is no core to test.
-collect_ignore_glob = [] if engines.status()["native"] is None else ["core_runner.py", "test_core_*.py"]
+# Installed without a compiler, there is no core to test or to measure.
+WITH_CORE = ["core_runner.py", "test_core_*.py", "test_benchmarks.py"]
+collect_ignore_glob = WITH_CORE if engines.status()["native"] else []
 
 
 @pytest.fixture(autouse=True)
