@@ -30,7 +30,7 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 Place = tuple[int, str, int]  # index in the list of all tensors of a call (-1: nowhere), shape, and first row or head
 
 
-class Side(NamedTuple):
+class Bound(NamedTuple):
     """One program, and where each of its outside tensors is found in the list of all tensors of a call."""
 
     program: Any
@@ -44,11 +44,11 @@ class Plan:
     `kinds`: for each input what it has beside its columns: "step" (T, B), "batch" (B) or "parameter" (nothing).
     `outputs`: (shape, width) of what forward returns: the values of every step, the final states (so far `returned`
     many), and what is kept for backward; `used` are those that backward reads. `grads`: the inputs that backward gives
-    a gradient for; of those in `partial` it writes some rows only.
+    a gradient for; `filled` says how many rows of each it writes.
     """
 
-    forward: Side
-    backward: Side | None
+    forward: Bound
+    backward: Bound | None
     kinds: list[str]
     outputs: list[tuple[str, int]]
     returned: int
@@ -77,7 +77,7 @@ def parse(text: str) -> Plan:
     kinds = [shape if shape in ("step", "batch") else "parameter" for shape in data["shapes"]]
     returned = sum(name.startswith(("out:", "final:")) for name in names)
     there = {name: len(kinds) + j for j, name in enumerate(names)}
-    plan = Plan(_side(forward, bind, there), None, kinds, outputs, returned)
+    plan = Plan(_bind(forward, bind, there), None, kinds, outputs, returned)
     if data["backward"]:
         _add_backward(plan, data["backward"], bind, names)
     return plan
@@ -91,12 +91,12 @@ def _rank(name: str) -> tuple[int, int]:
     return ("out", "final", "state", "keep").index(kind), int(index)
 
 
-def _side(program: dict, bind: dict[str, list[int]], there: dict[str, int]) -> Side:
+def _bind(program: dict, bind: dict[str, list[int]], there: dict[str, int]) -> Bound:
     places: list[Place] = []
     for shape, _, name in program["externals"]:
         index, row = bind.get(name) or (there.get(name, -1), 0)
         places.append((index, shape, row))
-    return Side(_core.Program(json.dumps(program)), places)
+    return Bound(_core.Program(json.dumps(program)), places)
 
 
 def _add_backward(plan: Plan, program: dict, bind: dict[str, list[int]], names: list[str]) -> None:
@@ -116,7 +116,7 @@ def _add_backward(plan: Plan, program: dict, bind: dict[str, list[int]], names: 
         for name in results[tensor]:
             bind[name] = [inputs + outputs + plan.returned + j, bind[name.removeprefix("d_")][1]]
         plan.filled[tensor] = sum(_rows(program, externals.index(name)) for name in results[tensor])
-    plan.backward = _side(program, bind, there)
+    plan.backward = _bind(program, bind, there)
 
 
 def _rows(program: dict, external: int) -> int:
@@ -132,7 +132,7 @@ def ready(tensor: Tensor | None) -> Tensor | None:
     return tensor.contiguous()
 
 
-def _run(side: Side, tensors: Sequence[Tensor | None], reverse: bool, lengths: Tensor | None, resets: Tensor | None):
+def _run(side: Bound, tensors: Sequence[Tensor | None], reverse: bool, lengths: Tensor | None, resets: Tensor | None):
     x = tensors[0]
     assert x is not None
     facts = [(0, (0, 0)) if t is None else (t.data_ptr(), t.stride()) for t in tensors]
