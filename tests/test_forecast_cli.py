@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -180,10 +181,11 @@ def test_interrupting_leaves_something_to_resume(tmp_path):
     fit = [sys.executable, "-m", "carousel", "forecast", "fit", "sales.csv", "--target", "sales", "--horizon", "4"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
     start = {"cwd": tmp_path, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*fit, "--patience", "99", "--threads", "1"], **start) as process:
+    endless = ["--epochs", "9999", "--patience", "9999", "--threads", "1"]  # it cannot end before the signal comes
+    with subprocess.Popen([*fit, *endless], **start) as process:
         checkpoint = tmp_path / "sales-forecast" / "checkpoints" / "last.ckpt"
         while not checkpoint.exists() and process.poll() is None:
-            pass
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
