@@ -37,10 +37,10 @@ def put(text: str, name: str, content: str) -> str:
 
 
 def table_of_cells() -> str:
-    rows = [
-        f"| [`{entry.name}`](src/carousel/cells/{entry.name}.py) | {entry.year} | {entry.summary} | {entry.oracle} |"
-        for entry in carousel.cells.entries()
-    ]
+    rows = []
+    for entry in carousel.cells.entries():
+        link = f"[`{entry.name}`](src/carousel/cells/{entry.name}.py)"
+        rows.append(f"| {link} | {entry.year} | {entry.page.title} | {entry.page.tested_against} |")
     return "\n".join(["| cell | year | | tested against |", "|---|---|---|---|", *rows])
 
 

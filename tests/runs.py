@@ -12,6 +12,7 @@ from carousel import engines
 from carousel.graph import Cell
 from tolerances import TOLERANCES, assert_close
 
+NORMALISERS = {"n"}  # states that a cell divides by
 ENGINES = [name for name, missing in engines.status().items() if name in ("eager", "native") and missing is None]
 
 
@@ -66,11 +67,15 @@ def make_call(
     def tensor(kind: str, *shape: int, scale: float = 1.0) -> Tensor:
         return leaf(kind, scale * torch.randn(*shape, generator=generator, dtype=torch.float64))
 
+    def state(name: str, B: int, w: int) -> Tensor:
+        value = torch.randn(B, w, generator=generator, dtype=torch.float64)
+        return leaf("hx", value.abs() + 0.5 if name in NORMALISERS else value)
+
     widths = cell.state_widths(**sizes)
     call = Call(
         sizes=dict(sizes),
         x=tensor("x", T, B, sizes["input_size"]),
-        hx=tuple(tensor("hx", B, w) for w in widths),
+        hx=tuple(state(name, B, w) for name, w in zip(cell.states, widths, strict=True)),
         params={n: tensor("params", *s, scale=s[-1] ** -0.5 if s else 1.0) for n, s in cell.shapes(**sizes).items()},
         sides={},
         lengths=None if lengths is None else torch.tensor(list(lengths), dtype=torch.int64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import onnxruntime
@@ -9,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-import oracles
 from carousel import cells, engines
 from carousel.cells import Entry
 from carousel.engines.evaluate import run as run_step
+from oracles import ORACLES
+from oracles.common import differences
+from oracles.onnx_operators import onnx_inputs, onnx_lstm
 from reference import naive_scan
 from runs import ENGINES, Call, close, gradients, make_call, scan, weighed
 
@@ -176,17 +179,16 @@ def test_the_oracle_says_the_same(entry: Entry, engine: str) -> None:
     found = plain_scan(engine, entry, call)
 
     def oracle() -> dict[str, Tensor]:
-        return by_name(entry, (*oracles.ORACLES[entry.name](call.params, call.x, call.hx), {}))
+        return by_name(entry, (*ORACLES[entry.name](call.params, call.x, call.hx, **call.sides), {}))
 
-    with torch.set_grad_enabled(entry.name in oracles.DIFFERENTIABLE):
-        want = oracle()
-    close(found, want, f"{entry.name} against {entry.oracle}")
+    want = oracle()
+    close(found, want, f"{entry.name} against {entry.page.tested_against}")
     got = gradients(found, call)
-    if entry.name in oracles.DIFFERENTIABLE:
-        close(got, gradients(want, call), f"{entry.name} against {entry.oracle}")
+    if want["y"].requires_grad:
+        close(got, gradients(want, call), f"{entry.name} against {entry.page.tested_against}")
         return
     for name, leaf in call.leaves().items():
-        estimate = oracles.differences(lambda: weighed(oracle().values(), call.seed), leaf)
+        estimate = differences(lambda: weighed(oracle().values(), call.seed), leaf)
         torch.testing.assert_close(got[f"d {name}"], estimate, atol=1e-7, rtol=1e-6)  # what differences are worth
 
 
@@ -195,15 +197,27 @@ def test_peepholes_as_onnxruntime_has_them(engine: str) -> None:
     """A second implementation, in float32."""
     entry = next(entry for entry in ENTRIES if entry.name == "peephole_lstm")
     call = make_call(entry.cell, {"input_size": 5, "hidden_size": 7}, 6, 3, dtype=torch.float32)
-    model = oracles.onnx_lstm(7, torch.float32).SerializeToString()
+    model = onnx_lstm(7, torch.float32).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    y, h, c = session.run(None, oracles.onnx_inputs(call.params, call.x, call.hx))
+    y, h, c = session.run(None, onnx_inputs(call.params, call.x, call.hx))
     want = {"y": torch.tensor(y[:, 0]), "final[0]": torch.tensor(h[0]), "final[1]": torch.tensor(c[0])}
     close(plain_scan(engine, entry, call), want, "peephole_lstm against onnxruntime")
 
 
 def test_every_cell_has_an_oracle() -> None:
-    assert set(oracles.ORACLES) == set(cells.names())
+    assert set(ORACLES) == set(cells.names())
+
+
+# -- and its page
+
+
+@every_cell
+def test_the_page_is_whole(entry: Entry) -> None:
+    page = entry.page
+    assert page.title.endswith(".") and page.equations and page.known_for and page.deviates and page.oracle, entry.name
+    assert re.search(r"doi:10\.|arXiv:\d{4}\.\d{4,5}|arXiv:[a-z-]+/\d+|https?://|ISBN", page.sources), entry.name
+    assert str(entry.year) in page.sources, f"{entry.name}: the year {entry.year} is not that of a source"
+    assert getattr(cells, entry.name) is entry.cell
 
 
 # -- 6: every engine equals the reference

@@ -8,6 +8,7 @@ arXiv:1406.1078.
     n_t = tanh(W_n x_t + b_n + r_t * (U_n h_{t-1} + b_hn))
     h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
+Known for: accuracy near that of the LSTM with three quarters of its parameters and one state.
 Deviates from the paper: it resets before the product, U_n (r_t * h_{t-1}), and has no biases. This is the order of its
 first version, arXiv:1406.1078v1, and of cuDNN.
 Oracle: torch.nn.GRU, whose weight_ih_l0 is (W_r, W_z, W_n) one below the other, weight_hh_l0 likewise of U; b_r and b_z

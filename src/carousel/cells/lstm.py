@@ -11,7 +11,8 @@ doi:10.1162/089976600300015015.
     c_t = f_t * c_{t-1} + i_t * g_t
     h_t = o_t * tanh(c_t)
 
-Deviates from the papers: one cell a block, gates see the previous outputs of all cells, gradients are full (the papers
+Known for: being what is meant by LSTM today: the default for labelling, forecasting and transcribing sequences.
+Deviates from the paper: one cell a block, gates see the previous outputs of all cells, gradients are full (the papers
 truncate them), and the squashing functions are tanh.
 Oracle: torch.nn.LSTM, whose weight_ih_l0 is (W_i, W_f, W_c, W_o) one below the other, weight_hh_l0 likewise of U, and
 whose two biases add up to b.

@@ -9,6 +9,7 @@ Gers & Schmidhuber, "Recurrent nets that time and count", IJCNN 2000, doi:10.110
     o_t = sigmoid(W_o x_t + U_o h_{t-1} + V_o * c_t + b_o)
     h_t = o_t * tanh(c_t)
 
+Known for: precise timing and counting, and for speech and handwriting recognition through the 2000s.
 Deviates from the paper: one cell a block, gradients are full (the paper lets none flow back through peepholes), and
 the squashing functions are tanh.
 Oracle: ONNX's LSTM operator with P = (V_i, V_o, V_f), run by onnxruntime.

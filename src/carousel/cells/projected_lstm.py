@@ -11,6 +11,7 @@ speech recognition", 2014, arXiv:1402.1128.
     h_t = W_hr (o_t * tanh(c_t))
 
 c is hidden_size wide, h proj_size.
+Known for: large-vocabulary speech recognition: many cells, few recurrent parameters.
 Deviates from the paper: no peepholes, and no second projection that does not recur.
 Oracle: torch.nn.LSTM with proj_size; weights as for the lstm cell, and weight_hr_l0 is W_hr.
 """

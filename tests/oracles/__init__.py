@@ -1,0 +1,13 @@
+"""Somebody else's numbers for each registered cell, from the same weights.
+
+An oracle takes the cell's parameters by name, x (T, B, D), the initial states (B, w) and, by name, the side inputs. It
+returns y (T, B, w) and the final states (B, w). Where these carry no gradient (NumPy's do not), gradients are finite
+differences of the oracle. Cells share a file if they share the one who is asked.
+"""
+
+from __future__ import annotations
+
+from oracles import onnx_operators, torch_nn
+from oracles.common import Oracle
+
+ORACLES: dict[str, Oracle] = {**torch_nn.ORACLES, **onnx_operators.ORACLES}
