@@ -70,7 +70,7 @@ def signature(thing: object) -> str:
 
 def benchmark() -> str:
     """The last full run: tables for the most threads."""
-    results = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    results = sorted((ROOT / "benchmarks" / "results").glob("[0-9]*.json"))
     if not results:
         return "Not measured yet."
     report = importlib.import_module("benchmarks.report")

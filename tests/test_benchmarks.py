@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import loops, report, rivals, timing
+import carousel
+from benchmarks import cells, loops, report, rivals, timing
 from benchmarks.grid import QUICK, Shape, parse
 
 OURS = [rivals.BASELINE, "control", "carousel.LSTM", "carousel peephole", "Python loop"]
@@ -50,3 +51,15 @@ def test_shapes() -> None:
     assert Shape(2, 3, 4, 5).flops(steps=6, training=False) == 2 * 6 * 4 * 5 * (4 + 5)
     with pytest.raises(SystemExit, match="T,B,I,H"):
         parse("10,2")
+
+
+def test_cells_are_measured_beside_the_lstm() -> None:
+    """A cell's products, and whether one waits for another within the step."""
+    shape = Shape(6, 2, 8, 16)
+    pair = cells.measure(carousel.cells.gru, shape, seconds=0.01)
+    assert [row["mode"] for row in pair] == list(timing.MODES)
+    assert pair[0]["products"] == 3 * (8 + 16) * 16 / 16**2 and not pair[0]["waits"]
+    assert cells.waits(carousel.cells.projected_lstm)
+    text = cells.markdown({"about": {"cpu": "c", "date": "d", "torch": "t", "carousel": "v", "variant": "k",
+                                     "threads": [1]}, "rows": pair})  # fmt: skip
+    assert "| `gru` | 4.50 |" in text

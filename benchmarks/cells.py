@@ -1,0 +1,270 @@
+"""`python -m benchmarks.cells`: every registered cell of the step graph against our own LSTM and `torch.nn.LSTM`.
+
+What a cell costs beyond its matrix products is what can be compared between cells. So its time is set against our
+LSTM's, each divided by the operations of its own matrix products. Cells whose products read more than the previous
+state wait within the step; they and those that hardly multiply are shown against their floor: the same products in the
+same sizes and order as plain `torch.mm` calls, and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import carousel as ca
+from benchmarks import timing
+from benchmarks.__main__ import RESULTS, about
+from benchmarks.grid import Shape, parse
+from benchmarks.rivals import Side
+from carousel.graph import Cell
+from carousel.graph.levels import LOOP, STEP, levels
+
+SHAPES = (Shape(100, 16, 64, 128), Shape(100, 16, 512, 512))
+THEIRS, OURS, MINE, FLOOR = "torch.nn.LSTM", "carousel lstm", "the cell", "its products"
+
+
+LEGEND = (
+    "Each entry is forward / forward and backward. *products*: multiply-adds of the matrix products of a step and row, "
+    "over H². *per product*: time over our LSTM's, each divided by its products. *of floor*: time over that of the same "
+    "products alone as torch.mm (which runs at half the rate of the kernels on AMD processors). Cells marked * multiply "
+    "something that the same step computes."
+)
+
+
+class Product(NamedTuple):
+    """A matrix that a step multiplies by: its shape, the node that it meets, and whether that is within the loop."""
+
+    rows: int
+    columns: int
+    operand: int
+    inside: bool
+    heads: int
+
+
+def cells_to_measure(names: list[str]) -> Iterator[Cell]:
+    """The registered cells that are step graphs; their layers other than `Recurrent` have a benchmark of their own."""
+    for entry in ca.cells.entries():
+        if isinstance(entry.cell, Cell) and entry.layer == "Recurrent" and (not names or entry.name in names):
+            yield entry.cell
+
+
+def sizes(cell: Cell, shape: Shape) -> dict[str, int]:
+    """Further sizes are as large as the hidden state, static attributes eight, blocks of four cells."""
+    known = {"input_size": shape.I, "hidden_size": shape.H, "static_size": 8, "blocks": shape.H // 4}
+    return {name: known.get(name, shape.H) for name in cell.sizes}
+
+
+def products(cell: Cell, found: dict[str, int]) -> list[Product]:
+    """The matrix products of a step that change with it."""
+    level = levels(cell.step, cell.sides)
+    result = []
+    for node, n in zip(cell.step.nodes, level, strict=True):
+        if node.op == "matmul" and n >= STEP:
+            matrix, operand = node.args
+            rows, columns = (width.resolve(found) for width in cell.step.nodes[matrix].width)
+            result.append(Product(rows, columns, operand, n == LOOP, node.attr.get("heads", 1)))
+    return result
+
+
+def waits(cell: Cell) -> bool:
+    """Whether a product reads something that this step computes, so that it waits within the step."""
+    nodes = cell.step.nodes
+    early = {n for n, node in enumerate(nodes) if node.op == "state"}
+    for n, node in enumerate(nodes):
+        if node.op == "stop" and node.args[0] in early:
+            early.add(n)
+    return any(p.inside and p.operand not in early for p in products(cell, sizes(cell, SHAPES[0])))
+
+
+def operations(cell: Cell, found: dict[str, int]) -> float:
+    """Multiply-adds of the matrix products of one row-step."""
+    return sum(p.rows * p.columns / p.heads for p in products(cell, found))
+
+
+def floor(cell: Cell, shape: Shape) -> FloorSide:
+    """The products alone: those before the loop all at once, those within it one after the other at each step."""
+    found, T, B = sizes(cell, shape), shape.T, shape.B
+    joined: dict[tuple[int, bool], list[int]] = {}
+    for p in products(cell, found):
+        joined.setdefault((p.operand, p.inside), [p.columns, 0])[1] += p.rows // p.heads
+    before = [(torch.randn(T * B, c), torch.randn(c, r)) for (_, inside), (c, r) in joined.items() if not inside]
+    within = [(torch.randn(B, c), torch.randn(c, r)) for (_, inside), (c, r) in joined.items() if inside]
+    return FloorSide(before, within, T)
+
+
+class FloorSide:
+    """Matrix products without a cell: forward, and the two of each that a backward pass needs beside it."""
+
+    def __init__(self, before: list, within: list, T: int) -> None:
+        self.before, self.within, self.T = before, within, T
+        self.all_steps = [(a.repeat(T, 1), b) for a, b in within]
+
+    def forward(self) -> None:
+        for a, b in self.before:
+            torch.mm(a, b)
+        for _ in range(self.T):
+            for a, b in self.within:
+                torch.mm(a, b)
+
+    def training(self) -> None:
+        self.forward()
+        for a, b in self.before:
+            gradient = torch.mm(a, b)  # in the place of what would arrive: the same size
+            torch.mm(gradient, b.t())
+            torch.mm(a.t(), gradient)
+        arriving = [torch.mm(a, b) for a, b in self.within]
+        for _ in range(self.T):
+            for gradient, (_, b) in zip(arriving, self.within, strict=True):
+                torch.mm(gradient, b.t())
+        for a, b in self.all_steps:
+            torch.mm(a.t(), torch.mm(a, b))
+
+
+def layer_side(cell: Cell, shape: Shape) -> Side:
+    """`Recurrent(cell)` on the native engine, which must agree with the eager engine first."""
+    found = sizes(cell, shape)
+    torch.manual_seed(0)
+    layer = ca.Recurrent(cell, engine="native", **found)  # type: ignore[arg-type]
+    x = torch.randn(shape.T, shape.B, found["input_size"], requires_grad=True)
+    sides = {
+        name: torch.rand(*((shape.T, shape.B) if side.kind == "step" else (shape.B,)), cell.side_width(name, **found))
+        for name, side in cell.sides.items()
+    }
+    check(layer, x.detach(), sides)
+    width = cell.output_width(**found)
+    return make(lambda a: layer(a, **sides)[0], layer, x, width)
+
+
+def check(layer: ca.Recurrent, x: Tensor, sides: dict[str, Tensor]) -> None:
+    """Raises `Disagreement` unless the first steps are those of the eager engine."""
+    steps = {n: v[:5] if layer.cell.sides[n].kind == "step" else v for n, v in sides.items()}
+    with torch.no_grad():
+        got = layer(x[:5], **steps)[0]
+        layer.engine = "eager"
+        want = layer(x[:5], **steps)[0]
+        layer.engine = "native"
+    error = (got - want).abs().max().item()
+    if not error <= 1e-4 * (1 + want.abs().max().item()):
+        raise timing.Disagreement(f"{layer.cell.name}: native is off by {error:.2g}; nothing is reported")
+
+
+def torch_side(shape: Shape) -> Side:
+    layer = nn.LSTM(shape.I, shape.H)
+    return make(lambda a: layer(a)[0], layer, torch.randn(shape.T, shape.B, shape.I, requires_grad=True), shape.H)
+
+
+class Plain(NamedTuple):
+    x: Tensor
+    gradient: Tensor
+
+
+def make(call: Callable[[Tensor], Tensor], layer: nn.Module, x: Tensor, width: int) -> Side:
+    return Side(call, layer.parameters(), Plain(x, torch.randn(*x.shape[:2], width)))  # type: ignore[arg-type]
+
+
+def measure(cell: Cell, shape: Shape, seconds: float) -> list[dict[str, Any]]:
+    """One row a mode: the cell's milliseconds beside our LSTM's, PyTorch's and the floor's."""
+    lstm, own = ca.cells.lstm, operations(cell, sizes(cell, shape))
+    sides: dict[str, Any] = {THEIRS: torch_side(shape), OURS: layer_side(lstm, shape), MINE: layer_side(cell, shape)}
+    if own:
+        sides[FLOOR] = floor(cell, shape)
+    rows = []
+    for mode in timing.MODES:
+        times = timing.race(sides, mode, seconds)
+        mine, ours = times[MINE], times[OURS]
+        share = own / operations(lstm, sizes(lstm, shape))
+        rows.append(
+            {
+                "cell": cell.name,
+                "shape": [shape.T, shape.B, shape.I, shape.H],
+                "mode": mode,
+                "ms": 1e3 * mine,
+                "lstm_ms": 1e3 * ours,
+                "torch_ms": 1e3 * times[THEIRS],
+                "products": own / shape.H**2,
+                "per_product": mine / ours / share if share else None,
+                "floor_ms": 1e3 * times[FLOOR] if own else None,
+                "waits": waits(cell),
+            }
+        )
+    return rows
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """One table a shape: what is measured forward / in training."""
+    facts = results["about"]
+    parts = [
+        f"{facts['cpu']}, {facts['date']}, PyTorch {facts['torch']}, Carousel {facts['carousel']} "
+        f"({facts['variant']}), float32, {facts['threads'][0]} threads. {LEGEND}"
+    ]
+    for shape in dict.fromkeys(tuple(row["shape"]) for row in results["rows"]):
+        rows = [row for row in results["rows"] if tuple(row["shape"]) == shape]
+        head = ["cell", "products", "ms", "of torch.nn.LSTM", "of our LSTM", "per product", "of floor"]
+        lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+        for name in dict.fromkeys(row["cell"] for row in rows):
+            lines.append(
+                line(name, [next(r for r in rows if r["cell"] == name and r["mode"] == m) for m in timing.MODES])
+            )
+        parts.append(f"### (T, B, I, H) = {shape}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def line(name: str, pair: list[dict[str, Any]]) -> str:
+    def both(value: Callable[[dict[str, Any]], float | None]) -> str:
+        return " / ".join("–" if (v := value(row)) is None else f"{v:.2f}" for row in pair)
+
+    columns = [
+        f"`{name}`{'*' * pair[0]['waits']}",
+        f"{pair[0]['products']:.2f}",
+        both(lambda r: r["ms"]),
+        both(lambda r: r["ms"] / r["torch_ms"]),
+        both(lambda r: r["ms"] / r["lstm_ms"]),
+        both(lambda r: r["per_product"]),
+        both(lambda r: r["floor_ms"] and r["ms"] / r["floor_ms"]),
+    ]
+    return "| " + " | ".join(columns) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cells", description=__doc__)
+    parser.add_argument("cells", nargs="*", help="these cells (default: all)")
+    parser.add_argument("--shapes", nargs="+", type=parse, default=list(SHAPES), metavar="T,B,I,H")
+    parser.add_argument("--threads", type=int, default=len(timing.PROCESSORS))
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each cell, shape and mode")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (default: benchmarks/results)")
+    options = parser.parse_args()
+    timing.use_threads(options.threads)
+    options.threads, options.pairs = [options.threads], 1
+    rows = []
+    try:
+        for cell in cells_to_measure(options.cells):
+            for shape in options.shapes:
+                pair = measure(cell, shape, options.seconds)
+                print(f"{shape.name} {line(cell.name, pair)}", flush=True)
+                rows += pair
+    except timing.Disagreement as error:
+        raise SystemExit(f"benchmarks: {error}") from None
+    results = {"about": about(options), "rows": rows}
+    save(results, options.json)
+
+
+def save(results: dict[str, Any], target: Path | None) -> None:
+    """Writes FILE and FILE.md."""
+    if target is None:
+        short = re.sub(r"[^a-z0-9]+", "-", results["about"]["cpu"].lower()).strip("-")
+        target = RESULTS / f"cells-{results['about']['date']}-{short}.json"
+    target.write_text(json.dumps(results, indent=1) + os.linesep)
+    target.with_suffix(".md").write_text(markdown(results))
+    print(f"written: {target}, {target.with_suffix('.md')}")
+
+
+if __name__ == "__main__":
+    main()
