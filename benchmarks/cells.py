@@ -32,10 +32,10 @@ THEIRS, OURS, MINE, FLOOR = "torch.nn.LSTM", "carousel lstm", "the cell", "its p
 
 
 LEGEND = (
-    "Each entry is forward / forward and backward. *products*: multiply-adds of the matrix products of a step and row, "
-    "over H². *per product*: time over our LSTM's, each divided by its products. *of floor*: time over that of the same "
-    "products alone as torch.mm (which runs at half the rate of the kernels on AMD processors). Cells marked * multiply "
-    "something that the same step computes."
+    "Each entry is forward / forward and backward. *products*: multiply-adds of the matrix products of a step and "
+    "row, over H². *per product*: time over our LSTM's, each divided by its products. *of floor*: time over that of "
+    "the same products alone as torch.mm (which runs at half the rate of the kernels on AMD processors). Cells marked "
+    "* multiply something that the same step computes."
 )
 
 
