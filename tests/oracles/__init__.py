@@ -7,7 +7,7 @@ differences of the oracle. Cells share a file if they share the one who is asked
 
 from __future__ import annotations
 
-from oracles import onnx_operators, torch_nn
+from oracles import onnx_operators, scipy_signal, torch_nn, torch_recurrent
 from oracles.common import Oracle
 
-ORACLES: dict[str, Oracle] = {**torch_nn.ORACLES, **onnx_operators.ORACLES}
+ORACLES: dict[str, Oracle] = {**torch_nn.ORACLES, **onnx_operators.ORACLES, **torch_recurrent.ORACLES, **scipy_signal.ORACLES}
