@@ -10,4 +10,9 @@ from __future__ import annotations
 from oracles import onnx_operators, scipy_signal, torch_nn, torch_recurrent
 from oracles.common import Oracle
 
-ORACLES: dict[str, Oracle] = {**torch_nn.ORACLES, **onnx_operators.ORACLES, **torch_recurrent.ORACLES, **scipy_signal.ORACLES}
+ORACLES: dict[str, Oracle] = {
+    **torch_nn.ORACLES,
+    **onnx_operators.ORACLES,
+    **torch_recurrent.ORACLES,
+    **scipy_signal.ORACLES,
+}

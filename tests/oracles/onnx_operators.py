@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 import onnx
 import torch
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.ops import op_lstm
 from torch import Tensor
 
-from oracles.common import Found, Parameters, stacked
+from oracles.common import Found, Oracle, Parameters, stacked
+
+OPEN = 50.0  # of which the sigmoid is 1 to the last bit, in float64 as well
+
+
+def named_as_onnx(params: Parameters) -> dict[str, Tensor]:
+    """ONNX's c is the block input z; a gate that a cell does not have is one that is always open."""
+    named = {name.replace("_z", "_c"): value for name, value in params.items()}
+    for gate in "iof":
+        if f"W_{gate}" not in named:
+            named |= {f"{letter}_{gate}": torch.zeros_like(named[f"{letter}_c"]) for letter in "WU"}
+            named |= {f"V_{gate}": torch.zeros_like(named["b_c"]), f"b_{gate}": torch.full_like(named["b_c"], OPEN)}
+    return named
 
 
 def onnx_inputs(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> dict[str, numpy.ndarray]:
     """The inputs of ONNX's LSTM: gates in its order i, o, f, c; the peepholes P in the order i, o, f; two biases."""
+    params = named_as_onnx(params)
     b = stacked(params, "b", "iofc")
     tensors = {
         "X": x,
@@ -29,11 +44,11 @@ def onnx_inputs(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> dict[str
     return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
 
 
-def onnx_lstm(hidden_size: int, dtype: torch.dtype) -> onnx.ModelProto:
+def onnx_lstm(hidden_size: int, dtype: torch.dtype, **attributes: Any) -> onnx.ModelProto:
     """A model that is one LSTM operator with peepholes."""
     kind = TensorProto.DOUBLE if dtype == torch.float64 else TensorProto.FLOAT
     inputs = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P"]
-    node = helper.make_node("LSTM", inputs, ["Y", "Y_h", "Y_c"], hidden_size=hidden_size)
+    node = helper.make_node("LSTM", inputs, ["Y", "Y_h", "Y_c"], hidden_size=hidden_size, **attributes)
     graph = helper.make_graph(
         [node],
         "peephole",
@@ -43,11 +58,39 @@ def onnx_lstm(hidden_size: int, dtype: torch.dtype) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=9)
 
 
-def peephole_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """ONNX's own reference, which runs in float64."""
-    model = ReferenceEvaluator(onnx_lstm(hx[0].shape[-1], x.dtype))
-    y, h, c = (torch.from_numpy(numpy.asarray(value)) for value in model.run(None, onnx_inputs(params, x, hx)))
-    return y.squeeze(1), (h[0], c[0])
+def identity(a: numpy.ndarray) -> numpy.ndarray:
+    return a
 
 
-ORACLES = {"peephole_lstm": peephole_lstm}
+def asked(g: Any = numpy.tanh, h: Any = numpy.tanh) -> Oracle:
+    """ONNX's own reference, which runs in float64, with g for the cell's input and h for its output.
+
+    It reads no `activations` of the operator, so its methods of these names stand in for them.
+    """
+    functions = {"g": staticmethod(g), "h": staticmethod(h), "op_domain": ""}
+    operator = type("LSTM", (op_lstm.LSTM,), functions)
+
+    def oracle(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+        model = ReferenceEvaluator(onnx_lstm(hx[0].shape[-1], x.dtype), new_ops=[operator])
+        found = model.run(None, onnx_inputs(params, x, hx))
+        y, last_h, last_c = (torch.from_numpy(numpy.asarray(value)) for value in found)
+        return y.squeeze(1), (last_h[0], last_c[0])
+
+    return oracle
+
+
+def coupled(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """1 - sigmoid(a) is sigmoid(-a): the forget gate has the weights of the input gate with the opposite sign."""
+    return asked()(params | {f"{letter}_f": -params[f"{letter}_i"] for letter in "WUVb"}, x, hx)
+
+
+ORACLES = {
+    "peephole_lstm": asked(),
+    "lstm_vanilla": asked(),
+    "lstm_nig": asked(),
+    "lstm_nfg": asked(),
+    "lstm_nog": asked(),
+    "lstm_niaf": asked(g=identity),
+    "lstm_noaf": asked(h=identity),
+    "lstm_cifg": coupled,
+}

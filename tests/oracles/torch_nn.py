@@ -35,6 +35,11 @@ def lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_torch(module, {**weights, **projected}, x, hx)
 
 
+def lstm_np(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """The lstm cell's weights, but its c is called z."""
+    return lstm({name.replace("_z", "_c"): value for name, value in params.items()}, x, hx)
+
+
 def gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     module = nn.GRU(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
     b_r, b_z, b_n, b_hn = (params[name] for name in ("b_r", "b_z", "b_n", "b_hn"))
@@ -47,4 +52,4 @@ def gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_torch(module, weights, x, hx)
 
 
-ORACLES = {"elman": elman, "lstm": lstm, "gru": gru, "projected_lstm": lstm}
+ORACLES = {"elman": elman, "lstm": lstm, "lstm_np": lstm_np, "gru": gru, "projected_lstm": lstm}

@@ -1,0 +1,29 @@
+"""The LSTM with no input gate.
+
+Greff, Srivastava, Koutnik, Steunebrink & Schmidhuber, "LSTM: A search space odyssey", IEEE Transactions on Neural
+Networks and Learning Systems 28(10), 2017, doi:10.1109/TNNLS.2016.2582924; the letters are those of
+arXiv:1503.04069v2, but U for its R, V for its p, and h for its y.
+
+    z_t = tanh(W_z x_t + U_z h_{t-1} + b_z)
+    f_t = sigmoid(W_f x_t + U_f h_{t-1} + V_f * c_{t-1} + b_f)
+    c_t = z_t + c_{t-1} * f_t
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + V_o * c_t + b_o)
+    h_t = tanh(c_t) * o_t
+
+Known for: doing clearly worse than the vanilla LSTM on speech and handwriting, and no worse on music.
+Deviates from the paper: nothing.
+Oracle: ONNX's LSTM operator, whose input gate has no weights and the bias 50, at which it is 1 to the last bit.
+"""
+
+from carousel.graph import cell, sigmoid, tanh
+
+
+@cell
+def lstm_nig(x, h, c, p):
+    """LSTM with no input gate (Greff et al., 2017)."""
+    z = tanh(p.W_z @ x + p.U_z @ h + p.b_z)
+    f = sigmoid(p.W_f @ x + p.U_f @ h + p.V_f * c + p.b_f)
+    c = z + c * f
+    o = sigmoid(p.W_o @ x + p.U_o @ h + p.V_o * c + p.b_o)
+    h = tanh(c) * o
+    return h, c
