@@ -65,7 +65,7 @@ def make_call(
         return value.to(dtype).requires_grad_(kind not in frozen)
 
     def tensor(kind: str, *shape: int, scale: float = 1.0) -> Tensor:
-        return leaf(kind, scale * torch.randn(*shape, generator=generator, dtype=torch.float64))
+        return leaf(kind, scale * torch.randn(shape, generator=generator, dtype=torch.float64))
 
     def state(name: str, B: int, w: int) -> Tensor:
         value = torch.randn(B, w, generator=generator, dtype=torch.float64)

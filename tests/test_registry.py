@@ -138,7 +138,7 @@ def test_every_parameter_and_state_gets_a_gradient(entry: Entry, engine: str) ->
         if states.get(name, name.removeprefix("p.")) in entry.stopped_gradients:
             assert not gradient.any(), f"{entry.name}: {name} has a gradient, which the paper stops"
         else:
-            rows = gradient.flatten(0, -2) if gradient.dim() > 1 else gradient[:, None]
+            rows = gradient.flatten(0, -2) if gradient.dim() > 1 else gradient.reshape(-1, 1)
             assert rows.abs().amax(-1).all(), f"{entry.name}: {name} gets no gradient, at least in part"
 
 

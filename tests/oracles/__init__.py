@@ -7,7 +7,7 @@ differences of the oracle. Cells share a file if they share the one who is asked
 
 from __future__ import annotations
 
-from oracles import onnx_operators, scipy_signal, torch_nn, torch_recurrent
+from oracles import onnx_operators, scipy_signal, torch_nn, torch_recurrent, torch_recurrent_later
 from oracles.common import Oracle
 
 ORACLES: dict[str, Oracle] = {
@@ -15,4 +15,5 @@ ORACLES: dict[str, Oracle] = {
     **onnx_operators.ORACLES,
     **torch_recurrent.ORACLES,
     **scipy_signal.ORACLES,
+    **torch_recurrent_later.ORACLES,
 }

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from carousel.cells.atr import atr as atr
+from carousel.cells.brc import brc as brc
+from carousel.cells.cfn import cfn as cfn
 from carousel.cells.context_unit import context_unit as context_unit
+from carousel.cells.cornn import cornn as cornn
 from carousel.cells.elman import elman as elman
+from carousel.cells.fast_grnn import fast_grnn as fast_grnn
+from carousel.cells.fast_grnn_low_rank import fast_grnn_low_rank as fast_grnn_low_rank
+from carousel.cells.fast_rnn import fast_rnn as fast_rnn
 from carousel.cells.gru import gru as gru
+from carousel.cells.gru_reset_before import gru_reset_before as gru_reset_before
+from carousel.cells.indrnn import indrnn as indrnn
+from carousel.cells.intersection_rnn import intersection_rnn as intersection_rnn
 from carousel.cells.janet import janet as janet
+from carousel.cells.lem import lem as lem
+from carousel.cells.li_gru import li_gru as li_gru
 from carousel.cells.lstm import lstm as lstm
 from carousel.cells.lstm_cifg import lstm_cifg as lstm_cifg
 from carousel.cells.lstm_nfg import lstm_nfg as lstm_nfg
@@ -15,14 +27,26 @@ from carousel.cells.lstm_noaf import lstm_noaf as lstm_noaf
 from carousel.cells.lstm_nog import lstm_nog as lstm_nog
 from carousel.cells.lstm_np import lstm_np as lstm_np
 from carousel.cells.lstm_vanilla import lstm_vanilla as lstm_vanilla
+from carousel.cells.lstmp import lstmp as lstmp
 from carousel.cells.minimal_gated_unit import minimal_gated_unit as minimal_gated_unit
+from carousel.cells.minimal_rnn import minimal_rnn as minimal_rnn
+from carousel.cells.multiplicative_lstm import multiplicative_lstm as multiplicative_lstm
 from carousel.cells.mut1 import mut1 as mut1
 from carousel.cells.mut2 import mut2 as mut2
 from carousel.cells.mut3 import mut3 as mut3
+from carousel.cells.nas_cell import nas_cell as nas_cell
+from carousel.cells.nbrc import nbrc as nbrc
 from carousel.cells.peephole_lstm import peephole_lstm as peephole_lstm
 from carousel.cells.projected_lstm import projected_lstm as projected_lstm
+from carousel.cells.ran import ran as ran
 from carousel.cells.registry import Entry as Entry
 from carousel.cells.registry import Registry
+from carousel.cells.res_lstm import res_lstm as res_lstm
+from carousel.cells.star import star as star
+from carousel.cells.t_gru import t_gru as t_gru
+from carousel.cells.t_lstm import t_lstm as t_lstm
+from carousel.cells.t_rnn import t_rnn as t_rnn
+from carousel.cells.ugrnn import ugrnn as ugrnn
 
 _registry = Registry(
     [
@@ -32,10 +56,16 @@ _registry = Registry(
         Entry(peephole_lstm, 2000),
         Entry(gru, 2014),
         Entry(projected_lstm, 2014),
+        Entry(gru_reset_before, 2014),
+        Entry(lstmp, 2014),
         Entry(mut1, 2015),
         Entry(mut2, 2015),
         Entry(mut3, 2015),
         Entry(minimal_gated_unit, 2016),
+        Entry(multiplicative_lstm, 2016),
+        Entry(t_rnn, 2016),
+        Entry(t_gru, 2016),
+        Entry(t_lstm, 2016),
         Entry(lstm_vanilla, 2017),
         Entry(lstm_nig, 2017),
         Entry(lstm_nfg, 2017),
@@ -44,7 +74,25 @@ _registry = Registry(
         Entry(lstm_noaf, 2017),
         Entry(lstm_cifg, 2017),
         Entry(lstm_np, 2017),
+        Entry(ugrnn, 2017),
+        Entry(intersection_rnn, 2017),
+        Entry(minimal_rnn, 2017),
+        Entry(nas_cell, 2017),
+        Entry(ran, 2017),
+        Entry(cfn, 2017),
+        Entry(res_lstm, 2017),
         Entry(janet, 2018),
+        Entry(fast_rnn, 2018),
+        Entry(fast_grnn, 2018),
+        Entry(fast_grnn_low_rank, 2018),
+        Entry(indrnn, 2018),
+        Entry(li_gru, 2018),
+        Entry(atr, 2018),
+        Entry(star, 2019),
+        Entry(brc, 2021),
+        Entry(nbrc, 2021),
+        Entry(cornn, 2021),
+        Entry(lem, 2022),
     ]
 )
 

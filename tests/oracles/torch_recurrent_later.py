@@ -1,0 +1,111 @@
+"""torchrecurrent's cells of the networks that came after the LSTM and the GRU, with the weights of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torchrecurrent
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.functional import pad
+
+from oracles.common import Found, Oracle, Parameters, stacked
+from oracles.torch_recurrent import loop, run_cell
+
+
+def fast_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": params["W"], "weight_hh": params["U"], "bias_ih": params["b"]}
+    weights |= {name: params[name] for name in ("alpha", "beta")}
+    return run_cell(torchrecurrent.FastRNNCell, weights, x, hx)
+
+
+def fast_grnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    low_rank = "W_1" in params
+    weights = {
+        "weight_ih": params["W_1"] @ params["W_2"] if low_rank else params["W"],
+        "weight_hh": params["U_1"] @ params["U_2"] if low_rank else params["U"],
+        "bias_ih": stacked(params, "b", "zh"),
+        "zeta": params["zeta"],
+        "nu": params["nu"],
+    }
+    return run_cell(torchrecurrent.FastGRNNCell, weights, x, hx, nonlinearity="sigmoid")
+
+
+def ugrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    letters = {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}
+    weights = {name: stacked(params, letter, "cg") for name, letter in letters.items()}
+    return run_cell(torchrecurrent.UGRNNCell, weights, x, hx)
+
+
+def intersection_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """Its input and state are equally wide: the narrower is filled up with zeros, and what comes of these cut off."""
+    D, H = x.shape[-1], hx[0].shape[-1]
+    N = max(D, H)
+
+    def matrices(letter: str) -> Tensor:
+        parts = (params[f"{letter}_{gate}"] for gate in "yhdg")
+        return torch.cat([pad(part, (0, N - part.shape[1], 0, N - part.shape[0])) for part in parts])
+
+    biases = torch.cat([pad(params[f"b_{gate}"], (0, N - len(params[f"b_{gate}"]))) for gate in "yhdg"])
+    given = {"weight_ih": matrices("W"), "weight_hh": matrices("U"), "bias_ih": biases, "bias_hh": 0 * biases}
+    cell = torchrecurrent.IntersectionRNNCell(N, N, dtype=x.dtype)
+    outputs, h = [], pad(hx[0], (0, N - H))
+    for x_t in pad(x, (0, N - D)):
+        y, h = functional_call(cell, given, (x_t, h))
+        outputs.append(y[:, :D])
+    return torch.stack(outputs), (h[:, :H],)
+
+
+def star(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": stacked(params, "W", "zk"), "weight_hh": params["U_k"]}
+    return run_cell(torchrecurrent.STARCell, {**weights, "bias_ih": stacked(params, "b", "zk")}, x, hx)
+
+
+def minimal_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": params["W_z"], "weight_hh": params["U_h"], "weight_mm": params["U_z"]}
+    return run_cell(
+        torchrecurrent.MinimalRNNCell, {**weights, "bias_ih": params["b_z"], "bias_hh": params["b_u"]}, x, hx
+    )
+
+
+def bistable(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    own = "V_a" in params
+    weights = {"weight_ih": stacked(params, "W", "ach"), "weight_hh": stacked(params, "V" if own else "U", "ac")}
+    weights["bias_hh"] = stacked(params, "b", "ac")
+    return run_cell(torchrecurrent.BRCell if own else torchrecurrent.NBRCell, weights, x, hx)
+
+
+def cornn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": params["W_x"], "weight_hh": params["U_y"], "weight_ch": params["U_z"]}
+    return run_cell(torchrecurrent.coRNNCell, {**weights, "bias_ih": params["b"]}, x, hx)
+
+
+def lem(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """Asked twice a step: the first answer's z is right, and the second's y if it is given that z."""
+    cell = torchrecurrent.LEMCell(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
+    zeros = {name: torch.zeros_like(p) for name, p in cell.named_parameters()}
+    weights = {"weight_ih": stacked(params, "W", "21zy"), "bias_ih": stacked(params, "b", "21zy")}
+    weights |= {"weight_hh": stacked(params, "U", "21z"), "weight_ch": params["U_y"]}
+
+    def step(x_t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        y, _ = state
+        _, z = functional_call(cell, {**zeros, **weights}, (x_t, state))
+        return functional_call(cell, {**zeros, **weights}, (x_t, (y, z)))[0], z
+
+    return loop(step, x, hx)
+
+
+ORACLES: dict[str, Oracle] = {
+    "fast_rnn": fast_rnn,
+    "fast_grnn": fast_grnn,
+    "fast_grnn_low_rank": fast_grnn,
+    "ugrnn": ugrnn,
+    "intersection_rnn": intersection_rnn,
+    "star": star,
+    "minimal_rnn": minimal_rnn,
+    "brc": bistable,
+    "nbrc": bistable,
+    "cornn": cornn,
+    "lem": lem,
+}
