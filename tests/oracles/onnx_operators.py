@@ -46,13 +46,19 @@ def onnx_inputs(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> dict[str
 
 def onnx_lstm(hidden_size: int, dtype: torch.dtype, **attributes: Any) -> onnx.ModelProto:
     """A model that is one LSTM operator with peepholes."""
-    kind = TensorProto.DOUBLE if dtype == torch.float64 else TensorProto.FLOAT
     inputs = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P"]
-    node = helper.make_node("LSTM", inputs, ["Y", "Y_h", "Y_c"], hidden_size=hidden_size, **attributes)
+    return onnx_model(
+        helper.make_node("LSTM", inputs, ["Y", "Y_h", "Y_c"], hidden_size=hidden_size, **attributes), dtype
+    )
+
+
+def onnx_model(node: onnx.NodeProto, dtype: torch.dtype) -> onnx.ModelProto:
+    """A model that is this one operator."""
+    kind = TensorProto.DOUBLE if dtype == torch.float64 else TensorProto.FLOAT
     graph = helper.make_graph(
         [node],
-        "peephole",
-        [helper.make_tensor_value_info(name, kind, None) for name in inputs if name],
+        node.op_type,
+        [helper.make_tensor_value_info(name, kind, None) for name in node.input if name],
         [helper.make_tensor_value_info(name, kind, None) for name in node.output],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=9)
@@ -84,6 +90,32 @@ def coupled(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return asked()(params | {f"{letter}_f": -params[f"{letter}_i"] for letter in "WUVb"}, x, hx)
 
 
+def lstmp(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """The projections of a peephole LSTM whose recurrent matrices are U W_rm, from an output that W_rm takes to r_0."""
+    W_rm, W_pm = params["W_rm"].detach(), params["W_pm"].detach()
+    through = {name: U @ W_rm for name, U in params.items() if name.startswith("U_")}
+    start = hx[0] @ torch.linalg.pinv(W_rm).T
+    y, (m, c) = asked()({**params, **through}, x, (start, hx[1]))
+    return torch.cat([y @ W_rm.T, y @ W_pm.T], -1), (m @ W_rm.T, c)
+
+
+def gru_reset_before(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """ONNX's GRU as it is by default, linear_before_reset=0; gates in the order z, r, n."""
+    b = stacked(params, "b", "zrn")
+    tensors = {
+        "X": x,
+        "W": stacked(params, "W", "zrn")[None],
+        "R": stacked(params, "U", "zrn")[None],
+        "B": torch.cat([b, torch.zeros_like(b)])[None],
+        "initial_h": hx[0][None],
+    }
+    inputs = ["X", "W", "R", "B", "", "initial_h"]
+    node = helper.make_node("GRU", inputs, ["Y", "Y_h"], hidden_size=hx[0].shape[-1])
+    given = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+    y, h = (torch.from_numpy(value) for value in ReferenceEvaluator(onnx_model(node, x.dtype)).run(None, given))
+    return y.squeeze(1), (h[0],)
+
+
 ORACLES = {
     "peephole_lstm": asked(),
     "lstm_vanilla": asked(),
@@ -93,4 +125,6 @@ ORACLES = {
     "lstm_niaf": asked(g=identity),
     "lstm_noaf": asked(h=identity),
     "lstm_cifg": coupled,
+    "lstmp": lstmp,
+    "gru_reset_before": gru_reset_before,
 }

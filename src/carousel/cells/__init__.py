@@ -19,7 +19,9 @@ from carousel.cells.janet import janet as janet
 from carousel.cells.lem import lem as lem
 from carousel.cells.li_gru import li_gru as li_gru
 from carousel.cells.lstm import lstm as lstm
+from carousel.cells.lstm_1997 import lstm_1997 as lstm_1997
 from carousel.cells.lstm_cifg import lstm_cifg as lstm_cifg
+from carousel.cells.lstm_fgr import lstm_fgr as lstm_fgr
 from carousel.cells.lstm_nfg import lstm_nfg as lstm_nfg
 from carousel.cells.lstm_niaf import lstm_niaf as lstm_niaf
 from carousel.cells.lstm_nig import lstm_nig as lstm_nig
@@ -37,6 +39,7 @@ from carousel.cells.mut3 import mut3 as mut3
 from carousel.cells.nas_cell import nas_cell as nas_cell
 from carousel.cells.nbrc import nbrc as nbrc
 from carousel.cells.peephole_lstm import peephole_lstm as peephole_lstm
+from carousel.cells.peephole_lstm_c import peephole_lstm_c as peephole_lstm_c
 from carousel.cells.projected_lstm import projected_lstm as projected_lstm
 from carousel.cells.ran import ran as ran
 from carousel.cells.registry import Entry as Entry
@@ -52,8 +55,10 @@ _registry = Registry(
     [
         Entry(context_unit, 1989),
         Entry(elman, 1990),
+        Entry(lstm_1997, 1997),
         Entry(lstm, 2000),
         Entry(peephole_lstm, 2000),
+        Entry(peephole_lstm_c, 2002),
         Entry(gru, 2014),
         Entry(projected_lstm, 2014),
         Entry(gru_reset_before, 2014),
@@ -81,6 +86,7 @@ _registry = Registry(
         Entry(ran, 2017),
         Entry(cfn, 2017),
         Entry(res_lstm, 2017),
+        Entry(lstm_fgr, 2017),
         Entry(janet, 2018),
         Entry(fast_rnn, 2018),
         Entry(fast_grnn, 2018),

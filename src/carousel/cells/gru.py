@@ -9,8 +9,8 @@ arXiv:1406.1078.
     h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
 Known for: accuracy near that of the LSTM with three quarters of its parameters and one state.
-Deviates from the paper: it resets before the product, U_n (r_t * h_{t-1}), and has no biases. This is the order of its
-first version, arXiv:1406.1078v1, and of cuDNN.
+Deviates from the paper: it resets before the product, U_n (r_t * h_{t-1}), as the cell named gru_reset_before does, and
+has no biases. This is the order of its first version, arXiv:1406.1078v1, and of cuDNN.
 Oracle: torch.nn.GRU, whose weight_ih_l0 is (W_r, W_z, W_n) one below the other, weight_hh_l0 likewise of U; b_r and b_z
 are the sums of its two biases, b_n is the last third of bias_ih_l0 and b_hn that of bias_hh_l0.
 """
