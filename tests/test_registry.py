@@ -129,7 +129,7 @@ def test_a_sample_alone_is_the_sample_in_a_batch(entry: Entry, engine: str, reve
 @every_engine
 @every_cell
 def test_every_parameter_and_state_gets_a_gradient(entry: Entry, engine: str) -> None:
-    call = make_call(entry.cell, sizes(entry), 5, 3)
+    call = make_call(entry.cell, sizes(entry), 5, 3, seed=2)  # of seeds, one at which no row shuts all units of a relu
     call.resets = (torch.arange(5) == 2)[:, None].expand(5, 3)
     found = scan(engines.PREFERENCE[engine].scan, entry.cell, call, ())
     states = {f"{kind}[{k}]": state for k, state in enumerate(entry.cell.states) for kind in ("hx", "initial")}

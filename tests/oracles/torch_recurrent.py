@@ -30,13 +30,12 @@ def run_cell(kind: type[nn.Module], weights: Parameters, x: Tensor, hx: Sequence
     return loop(lambda x_t, state: functional_call(cell, given, (x_t, state)), x, hx)
 
 
-def gated(kind: type[nn.Module], of_x: Sequence[str], of_h: Sequence[str], biases: str = "bias_ih") -> Oracle:
-    """A cell of its whose weight_ih is W of these gates one below the other, weight_hh U likewise, and one bias b."""
+def gated(kind: type[nn.Module], of_x: Sequence[str], of_h: Sequence[str]) -> Oracle:
+    """A cell of its whose weight_ih is W of these gates stacked, weight_hh is U, and whose biases add up."""
 
     def oracle(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
         weights = {"weight_ih": stacked(params, "W", of_x), "weight_hh": stacked(params, "U", of_h)}
-        weights[biases] = stacked(params, "b", of_x if biases == "bias_ih" else of_h)
-        return run_cell(kind, weights, x, hx)
+        return run_cell(kind, {**weights, "bias_ih": stacked(params, "b", of_x)}, x, hx)
 
     return oracle
 
@@ -57,10 +56,101 @@ def mut1(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.MUT1Cell, weights, x, hx)
 
 
+def nas_cell(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """It adds W_3 x and U_3 h, which the paper multiplies: these are zero, and the product comes as the bias there."""
+    D, H = x.shape[-1], hx[0].shape[-1]
+    cell = torchrecurrent.NASCell(D, H, dtype=x.dtype)
+    gates = "01234567"
+    zeroed = {**params, "W_3": x.new_zeros(H, D), "U_3": x.new_zeros(H, H)}
+    weights = {"weight_ih": stacked(zeroed, "W", gates), "weight_hh": stacked(zeroed, "U", gates)}
+    weights["bias_hh"] = x.new_zeros(8 * H)
+
+    def step(x_t: Tensor, state: Sequence[Tensor]) -> object:
+        product = (x_t @ params["W_3"].T) * (state[0] @ params["U_3"].T)
+        biases = [product if k == "3" else params[f"b_{k}"].expand_as(product) for k in gates]
+        return functional_call(cell, {**weights, "bias_ih": torch.cat(biases, -1)}, (x_t, state))
+
+    return loop(step, x, hx)
+
+
+def multiplicative_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": stacked(params, "W", "mifco"), "weight_hh": params["U_m"]}
+    weights |= {"weight_mh": stacked(params, "U", "ifco"), "bias_mh": stacked(params, "b", "ifco")}
+    return run_cell(torchrecurrent.MultiplicativeLSTMCell, weights, x, hx)
+
+
+def indrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": params["W"], "vector_u": params["u"], "bias_ih": params["b"]}
+    return run_cell(torchrecurrent.IndRNNCell, weights, x, hx, nonlinearity="relu")
+
+
+def ran(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": stacked(params, "W", "cif"), "weight_hh": stacked(params, "U", "if")}
+    return run_cell(torchrecurrent.RANCell, {**weights, "bias_ih": stacked(params, "b", "if")}, x, hx)
+
+
+def t_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": torch.cat([params["W"], params["V"]])}
+    weights["bias_ih"] = torch.cat([torch.zeros_like(params["b"]), params["b"]])
+    return run_cell(torchrecurrent.TRNNCell, weights, x, hx)
+
+
+def typed(params: Parameters) -> dict[str, Tensor]:
+    """The weights of its T-GRU and T-LSTM."""
+    letters = {"weight_ih": "W", "weight_hh": "V", "bias_ih": "b"}
+    return {name: stacked(params, letter, "zfo") for name, letter in letters.items()}
+
+
+def t_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    return run_cell(torchrecurrent.TGRUCell, typed(params), x, hx)
+
+
+def t_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """It returns an output beside its states."""
+    cell = torchrecurrent.TLSTMCell(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
+    weights = {**typed(params), "bias_hh": x.new_zeros(3 * hx[0].shape[-1])}
+
+    def step(x_t: Tensor, state: Sequence[Tensor]) -> object:
+        h, states = functional_call(cell, weights, (x_t, state[1:]))
+        return h, *states
+
+    y, (_, c, past) = loop(step, x, (hx[0], *hx))
+    return y, (c, past)
+
+
+def cfn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    gates = ("theta", "eta")
+    weights = {"weight_ih": torch.cat([stacked(params, "W", gates), params["W"]])}
+    weights |= {"weight_hh": stacked(params, "U", gates), "bias_hh": stacked(params, "b", gates)}
+    return run_cell(torchrecurrent.CFNCell, weights, x, hx)
+
+
+def atr(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    return run_cell(torchrecurrent.ATRCell, {"weight_ih": params["W"], "weight_hh": params["U"]}, x, hx)
+
+
+def res_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    letters = {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}
+    weights = {name: stacked(params, letter, "ifco") for name, letter in letters.items()}
+    weights |= {"weight_ph": stacked(params, "V", "ifo"), "weight_proj": params["W_p"], "weight_res": params["W_h"]}
+    return run_cell(torchrecurrent.ResLSTMCell, weights, x, hx)
+
+
 ORACLES: dict[str, Oracle] = {
     "mut1": mut1,
     "mut2": gated(torchrecurrent.MUT2Cell, "zrh", "zrh"),
     "mut3": gated(torchrecurrent.MUT3Cell, "zrh", "zrh"),
     "minimal_gated_unit": gated(torchrecurrent.MGUCell, "fh", "fh"),
+    "t_rnn": t_rnn,
+    "t_gru": t_gru,
+    "t_lstm": t_lstm,
+    "multiplicative_lstm": multiplicative_lstm,
+    "cfn": cfn,
+    "nas_cell": nas_cell,
+    "ran": ran,
+    "res_lstm": res_lstm,
+    "atr": atr,
+    "indrnn": indrnn,
     "janet": janet,
+    "li_gru": gated(torchrecurrent.LiGRUCell, "zh", "zh"),
 }
