@@ -7,13 +7,23 @@ differences of the oracle. Cells share a file if they share the one who is asked
 
 from __future__ import annotations
 
-from oracles import onnx_operators, scipy_signal, torch_cells, torch_nn, torch_recurrent, torch_recurrent_later
+from oracles import (
+    onnx_operators,
+    scipy_signal,
+    torch_cells,
+    torch_nn,
+    torch_nn_settings,
+    torch_recurrent,
+    torch_recurrent_later,
+)
 from oracles.common import Oracle
 
 ORACLES: dict[str, Oracle] = {
     **torch_nn.ORACLES,
+    **torch_nn_settings.ORACLES,
     **onnx_operators.ORACLES,
     **torch_cells.ORACLES,
+    **torch_parts.ORACLES,
     **torch_recurrent.ORACLES,
     **scipy_signal.ORACLES,
     **torch_recurrent_later.ORACLES,

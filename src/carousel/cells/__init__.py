@@ -8,6 +8,7 @@ from carousel.cells.cfn import cfn as cfn
 from carousel.cells.context_unit import context_unit as context_unit
 from carousel.cells.cornn import cornn as cornn
 from carousel.cells.elman import elman as elman
+from carousel.cells.entity_aware_lstm import entity_aware_lstm as entity_aware_lstm
 from carousel.cells.fast_grnn import fast_grnn as fast_grnn
 from carousel.cells.fast_grnn_low_rank import fast_grnn_low_rank as fast_grnn_low_rank
 from carousel.cells.fast_rnn import fast_rnn as fast_rnn
@@ -16,6 +17,7 @@ from carousel.cells.gru_reset_before import gru_reset_before as gru_reset_before
 from carousel.cells.indrnn import indrnn as indrnn
 from carousel.cells.intersection_rnn import intersection_rnn as intersection_rnn
 from carousel.cells.janet import janet as janet
+from carousel.cells.layer_norm_lstm import layer_norm_lstm as layer_norm_lstm
 from carousel.cells.lem import lem as lem
 from carousel.cells.li_gru import li_gru as li_gru
 from carousel.cells.lstm import lstm as lstm
@@ -30,6 +32,8 @@ from carousel.cells.lstm_nog import lstm_nog as lstm_nog
 from carousel.cells.lstm_np import lstm_np as lstm_np
 from carousel.cells.lstm_vanilla import lstm_vanilla as lstm_vanilla
 from carousel.cells.lstmp import lstmp as lstmp
+from carousel.cells.min_gru import min_gru as min_gru
+from carousel.cells.min_lstm import min_lstm as min_lstm
 from carousel.cells.minimal_gated_unit import minimal_gated_unit as minimal_gated_unit
 from carousel.cells.minimal_rnn import minimal_rnn as minimal_rnn
 from carousel.cells.multiplicative_lstm import multiplicative_lstm as multiplicative_lstm
@@ -40,15 +44,19 @@ from carousel.cells.nas_cell import nas_cell as nas_cell
 from carousel.cells.nbrc import nbrc as nbrc
 from carousel.cells.peephole_lstm import peephole_lstm as peephole_lstm
 from carousel.cells.peephole_lstm_c import peephole_lstm_c as peephole_lstm_c
+from carousel.cells.phased_lstm import phased_lstm as phased_lstm
 from carousel.cells.projected_lstm import projected_lstm as projected_lstm
+from carousel.cells.qrnn import qrnn as qrnn
 from carousel.cells.ran import ran as ran
 from carousel.cells.registry import Entry as Entry
 from carousel.cells.registry import Registry
 from carousel.cells.res_lstm import res_lstm as res_lstm
+from carousel.cells.sru import sru as sru
 from carousel.cells.star import star as star
 from carousel.cells.t_gru import t_gru as t_gru
 from carousel.cells.t_lstm import t_lstm as t_lstm
 from carousel.cells.t_rnn import t_rnn as t_rnn
+from carousel.cells.time_aware_lstm import time_aware_lstm as time_aware_lstm
 from carousel.cells.ugrnn import ugrnn as ugrnn
 
 _registry = Registry(
@@ -71,6 +79,8 @@ _registry = Registry(
         Entry(t_rnn, 2016),
         Entry(t_gru, 2016),
         Entry(t_lstm, 2016),
+        Entry(layer_norm_lstm, 2016),
+        Entry(phased_lstm, 2016),
         Entry(lstm_vanilla, 2017),
         Entry(lstm_nig, 2017),
         Entry(lstm_nfg, 2017),
@@ -87,6 +97,8 @@ _registry = Registry(
         Entry(cfn, 2017),
         Entry(res_lstm, 2017),
         Entry(lstm_fgr, 2017),
+        Entry(time_aware_lstm, 2017),
+        Entry(qrnn, 2017),
         Entry(janet, 2018),
         Entry(fast_rnn, 2018),
         Entry(fast_grnn, 2018),
@@ -94,11 +106,15 @@ _registry = Registry(
         Entry(indrnn, 2018),
         Entry(li_gru, 2018),
         Entry(atr, 2018),
+        Entry(sru, 2018),
         Entry(star, 2019),
+        Entry(entity_aware_lstm, 2019),
         Entry(brc, 2021),
         Entry(nbrc, 2021),
         Entry(cornn, 2021),
         Entry(lem, 2022),
+        Entry(min_gru, 2024),
+        Entry(min_lstm, 2024),
     ]
 )
 
