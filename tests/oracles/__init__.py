@@ -13,6 +13,7 @@ from oracles import (
     torch_cells,
     torch_nn,
     torch_nn_settings,
+    torch_parts,
     torch_recurrent,
     torch_recurrent_later,
 )

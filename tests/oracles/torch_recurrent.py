@@ -8,6 +8,7 @@ import torch
 import torchrecurrent
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import linear, logsigmoid
 
 from oracles.common import Found, Oracle, Parameters, stacked
 
@@ -136,6 +137,31 @@ def res_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.ResLSTMCell, weights, x, hx)
 
 
+def sru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """c is a light GRU of units that see only themselves."""
+    own, none = torch.diag(params["v_f"]), x.new_zeros(2 * [len(params["v_f"])])
+    weights = {"weight_ih": torch.cat([params["W_f"], params["W"]]), "weight_hh": torch.cat([own, none])}
+    weights["bias_ih"] = torch.cat([params["b_f"], torch.zeros_like(params["b_f"])])
+    c, final = run_cell(torchrecurrent.LiGRUCell, weights, x, hx, nonlinearity="identity")
+    r = torch.sigmoid(linear(x, params["W_r"], params["b_r"]) + params["v_r"] * torch.cat([hx[0][None], c[:-1]]))
+    return torch.lerp(linear(x, params["W_h"]), c, r), final
+
+
+def min_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": torch.cat([params["W_h"], -params["W_z"]])}
+    weights["bias_ih"] = torch.cat([params["b_h"], -params["b_z"]])
+    return run_cell(torchrecurrent.TRNNCell, weights, x, hx)
+
+
+def min_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """Gates that sum to one are one gate of log f - log i."""
+    f, i, n = (linear(x, params[f"W_{k}"], params[f"b_{k}"]) for k in "fih")
+    given = torch.cat([n, logsigmoid(f) - logsigmoid(i)], -1)
+    cell = torchrecurrent.TRNNCell(given.shape[-1], n.shape[-1], bias=False, dtype=x.dtype)
+    weights = {"weight_ih": torch.eye(given.shape[-1], dtype=x.dtype)}
+    return loop(lambda x_t, state: functional_call(cell, weights, (x_t, state)), given, hx)
+
+
 ORACLES: dict[str, Oracle] = {
     "mut1": mut1,
     "mut2": gated(torchrecurrent.MUT2Cell, "zrh", "zrh"),
@@ -153,4 +179,7 @@ ORACLES: dict[str, Oracle] = {
     "indrnn": indrnn,
     "janet": janet,
     "li_gru": gated(torchrecurrent.LiGRUCell, "zh", "zh"),
+    "sru": sru,
+    "min_gru": min_gru,
+    "min_lstm": min_lstm,
 }
