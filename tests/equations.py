@@ -66,6 +66,8 @@ class Writer:
         if own == "1":
             return f"({self.parameter()} * {name})"
         forms = ["({p} @ {n})", "({p} @ {n})", "({p} @ tanh({n}))"]
+        if name.startswith("s") and name[1:].isdigit():  # a state
+            forms.append("({p} @ clip_gradient({n}, 0.3))")
         if own == width == "hidden_size":
             forms += ["({p}.blocks(2) @ {n})", "({p}.T @ {n})", "(({p} - {p}) @ {n})"]
         form = self.choose(forms)

@@ -23,11 +23,13 @@ from carousel.graph import (
     abs,
     cell,
     clip,
+    clip_gradient,
     concat,
     cos,
     exp,
     expand,
     floor,
+    identity,
     layer_norm,
     log,
     mask,
@@ -62,10 +64,10 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [
-    "abs", "Cell", "cell", "CellError", "cells", "clip", "concat", "cos", "exp", "expand", "floor", "Forecaster",
-    "GRU", "info", "layer_norm", "log", "LSTM", "mask", "maximum", "mean", "minimum", "normalize", "per_step",
-    "plain", "Recurrent", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax", "softplus", "split", "sqrt",
-    "static", "step_index", "stop_gradient", "sum", "tanh", "use_engine", "where",
+    "abs", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient", "concat", "cos", "exp", "expand", "floor",
+    "Forecaster", "GRU", "identity", "info", "layer_norm", "log", "LSTM", "mask", "maximum", "mean", "minimum",
+    "normalize", "per_step", "plain", "Recurrent", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax",
+    "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "use_engine", "where",
 ]
 # fmt: on
 

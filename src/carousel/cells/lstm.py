@@ -11,6 +11,9 @@ doi:10.1162/089976600300015015.
     c_t = f_t * c_{t-1} + i_t * g_t
     h_t = o_t * tanh(c_t)
 
+b_f starts at 1, so that the cell remembers before it has learned what to forget (Jozefowicz, Zaremba & Sutskever, "An
+empirical exploration of recurrent network architectures", ICML 2015; the paper too starts it above 0). carousel.LSTM
+starts as torch.nn.LSTM does.
 Known for: being what is meant by LSTM today: the default for labelling, forecasting and transcribing sequences.
 Deviates from the paper: one cell a block, gates see the previous outputs of all cells, gradients are full (the papers
 truncate them), and the squashing functions are tanh.
@@ -21,7 +24,7 @@ whose two biases add up to b.
 from carousel.graph import cell, sigmoid, tanh
 
 
-@cell
+@cell(init={"b_f": 1.0})
 def lstm(x, h, c, p):
     """LSTM with forget gates (Gers, Schmidhuber & Cummins, 2000)."""
     f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)

@@ -74,6 +74,15 @@ def relu(a: Any) -> Any:
     return _elementwise("relu", a)
 
 
+def identity(a: Any) -> Any:
+    """a itself, for where a cell's option leaves a squashing function out: `peephole_lstm.with_(out=identity)`.
+
+    >>> identity(torch.tensor([-1.0, 2.0]))
+    tensor([-1.,  2.])
+    """
+    return a
+
+
 def abs(a: Any) -> Any:
     """Absolute value.
 
@@ -178,6 +187,26 @@ def stop_gradient(a: Any) -> Any:
     if isinstance(a, Traced):
         return values.elementwise("stop", a)
     return tensors.PlainParameter(a.value.detach()) if isinstance(a, tensors.PlainParameter) else a.detach()
+
+
+def clip_gradient(a: Any, bound: float) -> Any:
+    """a, whose gradient is held within -bound and bound on its way back, element by element.
+
+    In a cell, a must be computed from a state: at each step the gradients of all that reads it are added up, clipped,
+    and go on. Raises ValueError for a bound that is no positive number.
+
+    >>> a = torch.ones(2, requires_grad=True)
+    >>> (clip_gradient(a, 1.0) * torch.tensor([0.5, 7.0])).sum().backward()
+    >>> a.grad
+    tensor([0.5000, 1.0000])
+    """
+    if not isinstance(bound, numbers.Real) or not bound > 0:
+        raise ValueError(f"clip_gradient: the bound is {bound!r}, expected a positive number.")
+    if isinstance(a, Traced):
+        ends = [a.index] if isinstance(a, Value) else []
+        if not any(a.trace.drafts[n].op == "state" for n in a.trace.reaching(ends)):
+            a.fail("clip_gradient stands on what no state enters", fix="clip what recurs: ca.clip_gradient(h, 10.0)")
+    return _elementwise("clip_gradient", a, bound=float(bound))
 
 
 # -- whole rows

@@ -8,7 +8,7 @@ Operations (`Node.op`), on rows unless said otherwise:
   `lt le gt ge eq ne`, whose value is 0 or 1
 - over a row: `mean sum` (one wide), `softmax`, `normalize` (eps), `expand` (each value repeated up to the width of
   the node), `slice` (start, stop: `Width`s), `concat`
-- `stop` (gradient), `matmul` (a matrix, a row; heads)
+- `stop` (gradient), `clip_gradient` (bound; the identity on the way forward), `matmul` (a matrix, a row; heads)
 - on matrices of parameters: the elementwise operations, and `transpose`
 """
 

@@ -28,6 +28,24 @@ def _softplus(a: Tensor) -> Tensor:
     return torch.logaddexp(a, torch.zeros_like(a))  # torch.nn.functional.softplus is linear above 20
 
 
+class ClipGradient(torch.autograd.Function):
+    """The identity, whose gradient is held within -bound and bound."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(a: Tensor, bound: float) -> Tensor:
+        return a.view_as(a)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.bound = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient.clamp(-ctx.bound, ctx.bound), None
+
+
 ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
@@ -44,6 +62,7 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "minimum": _tensors(torch.minimum),
     "where": _tensors(lambda condition, a, b: torch.where(condition != 0, a, b)),
     "clip": lambda a, low, high: torch.clamp(a, low, high),
+    "clip_gradient": lambda a, bound: ClipGradient.apply(a, bound),
 }
 
 

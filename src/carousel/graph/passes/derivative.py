@@ -55,6 +55,11 @@ def _clip(g: Dag, d: int, n: int, a: int, low: int, high: int) -> tuple[int, Non
     return g.ew("where", inside, d, g.number(0)), None, None
 
 
+def _clip_gradient(g: Dag, d: int, n: int, a: int) -> tuple[int]:
+    bound = g[n]["bound"]
+    return (g.ew("clip", d, g.number(-bound), g.number(bound)),)
+
+
 def _normalize(g: Dag, d: int, n: int, a: int) -> tuple[int]:
     rstd = g.row("rstd", (a,), 1, eps=g[n]["eps"])
     return (g.add("normalize_grad", (d, n, rstd), g[n].width),)
@@ -93,6 +98,7 @@ RULES: dict[str, Rule] = {
     "minimum": lambda g, d, n, a, b: _larger(g, d, b, a),
     "where": _where,
     "clip": _clip,
+    "clip_gradient": _clip_gradient,
     "normalize": _normalize,
     "mean": _mean,
     "softmax": lambda g, d, n, a: (g.add("softmax_grad", (d, n), g[n].width),),

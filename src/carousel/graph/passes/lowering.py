@@ -14,6 +14,8 @@ from carousel.graph.levels import CONSTANT, SEQUENCE, STEP, levels
 from carousel.graph.passes.dag import ELEMENTWISE, Dag
 from carousel.graph.passes.derivative import StepDag, spread
 
+FOR_GRADIENTS = ("stop", "clip_gradient")  # the identity but for the gradient
+
 
 def lower(
     cell: Cell, sizes: Mapping[str, int], record: Iterable[int], learned: Iterable[int]
@@ -56,8 +58,9 @@ def lower(
             return dag.ew("clip", args[0], dag.number(node.attr["low"]), dag.number(node.attr["high"]))
         if node.op in ELEMENTWISE:
             return dag.ew(node.op, *args)
-        if node.op == "stop":
-            return dag.add("stop", args, width)
+        if node.op in FOR_GRADIENTS:
+            # Never merged: what two clips let through is more than what one lets through of the sum.
+            return dag.add(node.op, args, width, **node.attr, source=i)
         return dag.row(node.op, args, width, **_row_attributes(node, width, dag, args, sizes))
 
     for i, node in enumerate(step.nodes):
@@ -83,7 +86,7 @@ def _row_attributes(node, width: int, dag: Dag, args: list[int], sizes: Mapping[
 
 
 def clean(step: StepDag) -> StepDag:
-    """The graph without what nobody needs: `stop` nodes have done their work, sums are regrouped by level.
+    """The graph without what nobody needs: nodes that were there for the gradient are done, sums are regrouped by level.
 
     Sums are flattened and put together again from what changes least often, so that `W @ x + U @ h + b` leaves only
     the product with h in the loop, and products into one sum stand side by side.
@@ -112,7 +115,7 @@ def clean(step: StepDag) -> StepDag:
         args = [moved[a] for a in node.args]
         if node.op in ("add", "sub") and len(parts := terms(n, 1, inner=False)) > 2:
             moved[n] = _sum(new, [(moved[t], sign) for t, sign in sorted(parts, key=rank)], node.width)
-        elif node.op == "stop":
+        elif node.op in FOR_GRADIENTS:
             moved[n] = args[0]
         elif node.op in ELEMENTWISE and node.op != "copy":
             moved[n] = new.ew(node.op, *args)
