@@ -17,7 +17,7 @@ SOME = [
     zoo.two_projections,
     zoo.lstm_1997_full,
     zoo.kinks,
-    zoo.simple_recurrent_unit,
+    zoo.sru,
 ]
 engine_wise = pytest.mark.parametrize("engine", ENGINES)
 some_cells = pytest.mark.parametrize("cell", SOME, ids=lambda c: c.name)

@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from carousel.cells import elman, gru, lstm, peephole_lstm, projected_lstm
+from carousel.cells import elman, gru, indrnn, lstm, min_gru, peephole_lstm, phased_lstm, projected_lstm, sru
 from carousel.graph import (
     Cell,
     abs,
@@ -258,46 +258,6 @@ def dropout_lstm(x, h, c, p, *, m_x=mask("input_size", per="sequence"), m_h=mask
     return h, c
 
 
-@cell
-def independent_rnn(x, h, p):
-    """Each unit sees only itself (Li et al., 2018)."""
-    return relu(p.W @ x + p.u * h + p.b)
-
-
-@cell(init={"r_on": 0.4, "s": 0.3})
-def phased_lstm(x, h, c, p, *, time, leak=0.01):
-    """A gate that opens with the clock (Neil et al., 2016)."""
-    tau = exp(p.tau)
-    phi = (time - p.s) / tau
-    phi = phi - floor(phi)
-    k = where(phi < 0.5 * p.r_on, 2 * phi / p.r_on, where(phi < p.r_on, 2 - 2 * phi / p.r_on, leak * phi))
-    i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
-    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
-    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
-    c_new = f * c + i * tanh(p.W_c @ x + p.U_c @ h + p.b_c)
-    h_new = o * tanh(c_new)
-    c = k * c_new + (1 - k) * c
-    h = k * h_new + (1 - k) * h
-    return h, c
-
-
-@cell
-def simple_recurrent_unit(x, h, c, p):
-    """Every product comes before the loop; the output is a state that nothing reads (Lei et al., 2018)."""
-    f = sigmoid(p.W_f @ x + p.v_f * c + p.b_f)
-    r = sigmoid(p.W_r @ x + p.v_r * c + p.b_r)
-    c = f * c + (1 - f) * (p.W @ x)
-    h = r * c + (1 - r) * (p.W_h @ x)
-    return h, c
-
-
-@cell
-def minimal_gru(x, h, p):
-    """The gate does not see the state (Feng et al., 2024)."""
-    z = sigmoid(p.W_z @ x + p.b_z)
-    return (1 - z) * h + z * (p.W_h @ x + p.b_h)
-
-
 @cell(widths={"a": "rank", "b": "rank"}, shapes={"zeta": (), "nu": ()})
 def low_rank_gates(x, h, p):
     """Shared matrices of low rank, and two scalars that are learned (FastGRNN; Kusupati et al., 2018)."""
@@ -427,7 +387,8 @@ def autonomous(x, h, c, p):
 
 
 PUBLISHED = [elman, elman.with_(f=relu), lstm, peephole_lstm, gru, projected_lstm]
-ALL = list(dict.fromkeys([*PUBLISHED, *(v for v in list(globals().values()) if isinstance(v, Cell))]))
+REGISTERED = [indrnn, min_gru, phased_lstm, sru]  # with something in them that the others lack
+ALL = list(dict.fromkeys([*PUBLISHED, *REGISTERED, *(v for v in list(globals().values()) if isinstance(v, Cell))]))
 ALL.append(peephole_truncated.with_(truncate=False, out=identity))
 IDS = [f"{c.name}{k}" if any(c.name == d.name and c is not d for d in ALL) else c.name for k, c in enumerate(ALL)]
 
