@@ -67,20 +67,22 @@ def make_call(
     def tensor(kind: str, *shape: int, scale: float = 1.0) -> Tensor:
         return leaf(kind, scale * torch.randn(shape, generator=generator, dtype=torch.float64))
 
-    def state(name: str, B: int, w: int) -> Tensor:
-        value = torch.randn(B, w, generator=generator, dtype=torch.float64)
-        return leaf("hx", value.abs() + 0.5 if name in NORMALISERS else value)
+    def state(kind: str, name: str, *shape: int) -> Tensor:
+        value = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return leaf(kind, value.abs() + 0.5 if name in NORMALISERS else value)
 
     widths = cell.state_widths(**sizes)
     call = Call(
         sizes=dict(sizes),
         x=tensor("x", T, B, sizes["input_size"]),
-        hx=tuple(state(name, B, w) for name, w in zip(cell.states, widths, strict=True)),
+        hx=tuple(state("hx", name, B, w) for name, w in zip(cell.states, widths, strict=True)),
         params={n: tensor("params", *s, scale=s[-1] ** -0.5 if s else 1.0) for n, s in cell.shapes(**sizes).items()},
         sides={},
         lengths=None if lengths is None else torch.tensor(list(lengths), dtype=torch.int64),
         resets=torch.rand(T, B, generator=generator) < resets if resets else None,
-        initial=tuple(tensor("initial", B, w) if per_row else tensor("initial", w) for w in widths),
+        initial=tuple(
+            state("initial", name, *((B, w) if per_row else (w,))) for name, w in zip(cell.states, widths, strict=True)
+        ),
         reverse=reverse,
         record=record,
         seed=seed,

@@ -8,6 +8,7 @@ differences of the oracle. Cells share a file if they share the one who is asked
 from __future__ import annotations
 
 from oracles import (
+    authors_xlstm,
     onnx_operators,
     scipy_signal,
     torch_cells,
@@ -16,10 +17,12 @@ from oracles import (
     torch_parts,
     torch_recurrent,
     torch_recurrent_later,
+    torch_rnn_cell,
 )
 from oracles.common import Oracle
 
 ORACLES: dict[str, Oracle] = {
+    **authors_xlstm.ORACLES,
     **torch_nn.ORACLES,
     **torch_nn_settings.ORACLES,
     **onnx_operators.ORACLES,
@@ -28,4 +31,5 @@ ORACLES: dict[str, Oracle] = {
     **torch_recurrent.ORACLES,
     **scipy_signal.ORACLES,
     **torch_recurrent_later.ORACLES,
+    **torch_rnn_cell.ORACLES,
 }

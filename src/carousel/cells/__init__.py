@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from carousel.cells.antisymmetric_rnn import antisymmetric_rnn as antisymmetric_rnn
 from carousel.cells.atr import atr as atr
 from carousel.cells.brc import brc as brc
 from carousel.cells.cfn import cfn as cfn
+from carousel.cells.clockwork_rnn import clockwork_rnn as clockwork_rnn
 from carousel.cells.context_unit import context_unit as context_unit
 from carousel.cells.cornn import cornn as cornn
 from carousel.cells.elman import elman as elman
@@ -12,6 +14,7 @@ from carousel.cells.entity_aware_lstm import entity_aware_lstm as entity_aware_l
 from carousel.cells.fast_grnn import fast_grnn as fast_grnn
 from carousel.cells.fast_grnn_low_rank import fast_grnn_low_rank as fast_grnn_low_rank
 from carousel.cells.fast_rnn import fast_rnn as fast_rnn
+from carousel.cells.gated_antisymmetric_rnn import gated_antisymmetric_rnn as gated_antisymmetric_rnn
 from carousel.cells.gru import gru as gru
 from carousel.cells.gru_reset_before import gru_reset_before as gru_reset_before
 from carousel.cells.indrnn import indrnn as indrnn
@@ -20,6 +23,7 @@ from carousel.cells.janet import janet as janet
 from carousel.cells.layer_norm_lstm import layer_norm_lstm as layer_norm_lstm
 from carousel.cells.lem import lem as lem
 from carousel.cells.li_gru import li_gru as li_gru
+from carousel.cells.lipschitz_rnn import lipschitz_rnn as lipschitz_rnn
 from carousel.cells.lstm import lstm as lstm
 from carousel.cells.lstm_1997 import lstm_1997 as lstm_1997
 from carousel.cells.lstm_cifg import lstm_cifg as lstm_cifg
@@ -48,9 +52,12 @@ from carousel.cells.phased_lstm import phased_lstm as phased_lstm
 from carousel.cells.projected_lstm import projected_lstm as projected_lstm
 from carousel.cells.qrnn import qrnn as qrnn
 from carousel.cells.ran import ran as ran
+from carousel.cells.recurrent_highway import recurrent_highway as recurrent_highway
 from carousel.cells.registry import Entry as Entry
 from carousel.cells.registry import Registry
 from carousel.cells.res_lstm import res_lstm as res_lstm
+from carousel.cells.scrn import scrn as scrn
+from carousel.cells.slstm import slstm as slstm
 from carousel.cells.sru import sru as sru
 from carousel.cells.star import star as star
 from carousel.cells.t_gru import t_gru as t_gru
@@ -58,6 +65,8 @@ from carousel.cells.t_lstm import t_lstm as t_lstm
 from carousel.cells.t_rnn import t_rnn as t_rnn
 from carousel.cells.time_aware_lstm import time_aware_lstm as time_aware_lstm
 from carousel.cells.ugrnn import ugrnn as ugrnn
+from carousel.cells.unicornn import unicornn as unicornn
+from carousel.cells.wmc_lstm import wmc_lstm as wmc_lstm
 
 _registry = Registry(
     [
@@ -71,6 +80,8 @@ _registry = Registry(
         Entry(projected_lstm, 2014),
         Entry(gru_reset_before, 2014),
         Entry(lstmp, 2014),
+        Entry(scrn, 2014),
+        Entry(clockwork_rnn, 2014),
         Entry(mut1, 2015),
         Entry(mut2, 2015),
         Entry(mut3, 2015),
@@ -99,6 +110,7 @@ _registry = Registry(
         Entry(lstm_fgr, 2017),
         Entry(time_aware_lstm, 2017),
         Entry(qrnn, 2017),
+        Entry(recurrent_highway, 2017),
         Entry(janet, 2018),
         Entry(fast_rnn, 2018),
         Entry(fast_grnn, 2018),
@@ -109,12 +121,18 @@ _registry = Registry(
         Entry(sru, 2018),
         Entry(star, 2019),
         Entry(entity_aware_lstm, 2019),
+        Entry(antisymmetric_rnn, 2019),
+        Entry(gated_antisymmetric_rnn, 2019),
         Entry(brc, 2021),
         Entry(nbrc, 2021),
         Entry(cornn, 2021),
+        Entry(lipschitz_rnn, 2021),
+        Entry(unicornn, 2021),
+        Entry(wmc_lstm, 2021),
         Entry(lem, 2022),
         Entry(min_gru, 2024),
         Entry(min_lstm, 2024),
+        Entry(slstm, 2024),
     ]
 )
 
