@@ -15,7 +15,7 @@ from pathlib import Path
 import carousel
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 SHOWN = ("torch.nn.LSTM", "control", "carousel.LSTM", "carousel peephole", "Python loop", "jax.lax.scan")
 
 
@@ -26,6 +26,7 @@ def documents() -> dict[Path, str]:
         readme: put(put(readme.read_text(), "cells", table_of_cells()), "benchmark", benchmark()),
         cells: put(cells.read_text(), "cells", chapters_of_cells()),
         ROOT / "docs" / "api.md": api(),
+        ROOT / "docs" / "counts.md": counts(),
     }
 
 
@@ -51,6 +52,25 @@ def chapters_of_cells() -> str:
         text = inspect.getdoc(sys.modules[entry.cell.fn.__module__])
         chapters.append(f"### `{entry.name}`\n\n{text}")
     return "\n\n".join(chapters)
+
+
+def counts() -> str:
+    """The numbers of parameters that papers state, and those of the networks that the tests build."""
+    lines = [
+        "# Numbers of parameters",
+        "",
+        "Made by docs/generate.py. A test builds each of these networks from the library's cells and counts. A number",
+        "comes from *the paper*, which prints it; or is *derived* from sizes that the paper prints, beside the rounded",
+        "number that it prints, if any; or from *memory*, number or sizes not being checked against the paper.",
+        "",
+        "| paper | network | cell | printed | number | origin | counted |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for count in importlib.import_module("published_networks").counts():
+        cell = f"`{count.cell}`" if count.cell in carousel.cells.names() else count.cell
+        numbers = f"{count.printed} | {count.exact:,} | {count.origin} | {count.counted():,}"
+        lines.append(f"| {count.paper} | {count.network} | {cell} | {numbers} |")
+    return "\n".join(lines) + "\n"
 
 
 def api() -> str:
