@@ -58,7 +58,7 @@ def test_latex_of_special_cases():
         r"h_t &= \tanh(W x^{\prime}_t) - (h_{\mathrm{new},t} - c_{t-1}) \\",
         r"c_t &= c_{t-1}",
     ]
-    assert r"2\mathrm{hidden\_size}" in fused_gates.latex()
+    assert "]_{H:2H}" in fused_gates.latex()
 
 
 @every_cell

@@ -27,6 +27,9 @@ FUNCTIONS = {
 }
 SIGNS = {"lt": "<", "le": r"\le", "gt": ">", "ge": r"\ge", "eq": "=", "ne": r"\ne"}
 
+SIZES = {"input_size": "D", "hidden_size": "H"}  # the legend of shapes
+LINE = r" \\ "
+
 SUM, PRODUCT, ATOM = 1, 2, 3  # how tightly a formula binds
 
 
@@ -65,6 +68,14 @@ class Formulas:
             if self.symbols[index] != symbol_of(name, "t"):  # a state that is passed on, or has the value of another
                 found.append((symbol_of(name, "t"), self._name(index)))
         return found
+
+    def formula(self, index: int) -> str:
+        """What a node is computed by."""
+        return self._formula(index)[0]
+
+    def name(self, index: int) -> str:
+        """A node where it is used: its symbol, or its formula."""
+        return self._name(index)
 
     def _changes(self, node: Node) -> bool:
         if node.op == "side":
@@ -129,7 +140,16 @@ class Formulas:
         if node.op in COMPARISONS and self.symbols[index] is None:
             left, right = (self._name(arg) for arg in node.args)
             return f"{left} {SIGNS[node.op]} {right}"
+        if node.op == "mul" and self.symbols[index] is None and all(self._holds(arg) for arg in node.args):
+            return r" \land ".join(self._condition(arg) for arg in node.args)
         return f"{self._name(index)} \\ne 0"
+
+    def _holds(self, index: int) -> bool:
+        """Whether a node is 0 or 1 by a comparison that is written out."""
+        node = self.nodes[index]
+        return self.symbols[index] is None and (
+            node.op in COMPARISONS or (node.op == "mul" and all(self._holds(arg) for arg in node.args))
+        )
 
     def _add(self, node: Node) -> tuple[str, int]:
         left, right = node.args
@@ -165,10 +185,21 @@ class Formulas:
         bounds = f"{number(node.attr['low'])}, {number(node.attr['high'])}"
         return r"\operatorname{clip}" + _parentheses(f"{self._name(node.args[0])}, {bounds}"), ATOM
 
+    def _clip_gradient(self, node: Node) -> tuple[str, int]:
+        inside = f"{self._name(node.args[0])}, {number(node.attr['bound'])}"
+        return r"\operatorname{clipgrad}" + _parentheses(inside), ATOM
+
     def _where(self, node: Node) -> tuple[str, int]:
-        condition, a, b = node.args
-        then = f"{self._name(a)} & \\text{{if }} {self._condition(condition)}"
-        return f"\\begin{{cases}} {then} \\\\ {self._name(b)} & \\text{{otherwise}} \\end{{cases}}", ATOM
+        """One row for each condition; a choice in the place of the last value continues the list."""
+        rows = []
+        while True:
+            condition, chosen, other = node.args
+            rows.append(f"{self._name(chosen)} & \\text{{if }} {self._condition(condition)}")
+            if self.nodes[other].op != "where" or self.symbols[other] is not None:
+                break
+            node = self.nodes[other]
+        rows.append(f"{self._name(other)} & \\text{{otherwise}}")
+        return f"\\begin{{cases}} {LINE.join(rows)} \\end{{cases}}", ATOM
 
     def _slice(self, node: Node) -> tuple[str, int]:
         start, stop = (_width(node.attr[edge]) for edge in ("start", "stop"))
@@ -190,6 +221,7 @@ FORMULAS: dict[str, Callable[[Formulas, Node], tuple[str, int]]] = {
     "matmul": Formulas._matmul,
     "transpose": Formulas._transpose,
     "clip": Formulas._clip,
+    "clip_gradient": Formulas._clip_gradient,
     "where": Formulas._where,
     "slice": Formulas._slice,
     "concat": Formulas._concat,
@@ -225,7 +257,8 @@ def _word(text: str) -> str:
 
 
 def _width(width: Width) -> str:
-    parts = [f"{'' if count == 1 else count}\\mathrm{{{escape(name)}}}" for name, count in width.terms]
+    letters = {name: SIZES.get(name, rf"\mathrm{{{escape(name)}}}") for name, _ in width.terms}
+    parts = [f"{'' if count == 1 else count}{letters[name]}" for name, count in width.terms]
     return " + ".join(parts + ([str(width.constant)] if width.constant or not parts else []))
 
 
