@@ -17,7 +17,7 @@ from oracles import (
     torch_parts,
     torch_recurrent,
     torch_recurrent_later,
-    torch_rnn_cell,
+    torch_steps,
 )
 from oracles.common import Oracle
 
@@ -31,5 +31,5 @@ ORACLES: dict[str, Oracle] = {
     **torch_recurrent.ORACLES,
     **scipy_signal.ORACLES,
     **torch_recurrent_later.ORACLES,
-    **torch_rnn_cell.ORACLES,
+    **torch_steps.ORACLES,
 }

@@ -96,6 +96,49 @@ def lem(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return loop(step, x, hx)
 
 
+def antisymmetric(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """Both forms, with the steps and the damping that are the defaults of ours."""
+    gated = "V_z" in params
+    kind = torchrecurrent.GatedAntisymmetricRNNCell if gated else torchrecurrent.AntisymmetricRNNCell
+    weights = {"weight_hh": params["W"], "weight_ih": stacked(params, "V", "zh") if gated else params["V"]}
+    weights["bias_ih"] = stacked(params, "b", "zh") if gated else params["b"]
+    return run_cell(kind, weights, x, hx, epsilon=0.01, gamma=0.01)
+
+
+def unicornn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": params["W"], "weight_hh": params["w"], "weight_ch": params["c"], "bias_ih": params["b"]}
+    return run_cell(torchrecurrent.UnICORNNCell, weights, x, hx, dt=0.1, alpha=0.1)
+
+
+def wmc_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    letters = {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}
+    weights = {name: stacked(params, letter, "ifco") for name, letter in letters.items()}
+    return run_cell(torchrecurrent.WMCLSTMCell, {**weights, "weight_mh": stacked(params, "V", "ifo")}, x, hx)
+
+
+def scrn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """What it feeds back is tanh of an output layer on h: with the identity there, h is its inverse.
+
+    Its context is as wide as h, so ours is filled up with zeros.
+    """
+    H, missing = hx[0].shape[-1], hx[0].shape[-1] - hx[1].shape[-1]
+    cell = torchrecurrent.SCRNCell(x.shape[-1], H, dtype=x.dtype)
+    zeros = {name: torch.zeros_like(p) for name, p in cell.named_parameters()}
+    of_s = pad(params["P"], (0, missing))
+    weights = {
+        "weight_ih": torch.cat([pad(params["B"], (0, 0, 0, missing)), params["A"]]),
+        "weight_hh": torch.cat([params["R"], torch.eye(H, dtype=x.dtype)]),
+        "weight_ch": torch.cat([of_s, torch.zeros_like(of_s)]),
+        "alpha": x.new_tensor(0.95),
+    }
+    outputs, h, s = [], hx[0], pad(hx[1], (0, missing))
+    for x_t in x:
+        fed_back, s = functional_call(cell, {**zeros, **weights}, (x_t, (h, s)))
+        h = fed_back.atanh()
+        outputs.append(torch.cat([h, s[:, : H - missing]], -1))
+    return torch.stack(outputs), (h, s[:, : H - missing])
+
+
 ORACLES: dict[str, Oracle] = {
     "fast_rnn": fast_rnn,
     "fast_grnn": fast_grnn,
@@ -108,4 +151,9 @@ ORACLES: dict[str, Oracle] = {
     "nbrc": bistable,
     "cornn": cornn,
     "lem": lem,
+    "antisymmetric_rnn": antisymmetric,
+    "gated_antisymmetric_rnn": antisymmetric,
+    "unicornn": unicornn,
+    "wmc_lstm": wmc_lstm,
+    "scrn": scrn,
 }

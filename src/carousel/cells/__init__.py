@@ -17,6 +17,7 @@ from carousel.cells.fast_rnn import fast_rnn as fast_rnn
 from carousel.cells.gated_antisymmetric_rnn import gated_antisymmetric_rnn as gated_antisymmetric_rnn
 from carousel.cells.gru import gru as gru
 from carousel.cells.gru_reset_before import gru_reset_before as gru_reset_before
+from carousel.cells.highway import highway as highway
 from carousel.cells.indrnn import indrnn as indrnn
 from carousel.cells.intersection_rnn import intersection_rnn as intersection_rnn
 from carousel.cells.janet import janet as janet
@@ -56,6 +57,7 @@ from carousel.cells.recurrent_highway import recurrent_highway as recurrent_high
 from carousel.cells.registry import Entry as Entry
 from carousel.cells.registry import Registry
 from carousel.cells.res_lstm import res_lstm as res_lstm
+from carousel.cells.residual import residual as residual
 from carousel.cells.scrn import scrn as scrn
 from carousel.cells.slstm import slstm as slstm
 from carousel.cells.sru import sru as sru
@@ -85,6 +87,8 @@ _registry = Registry(
         Entry(mut1, 2015),
         Entry(mut2, 2015),
         Entry(mut3, 2015),
+        Entry(highway, 2015, layer="InDepth", stopped_gradients=("x",)),
+        Entry(residual, 2015, layer="InDepth", stopped_gradients=("x",)),
         Entry(minimal_gated_unit, 2016),
         Entry(multiplicative_lstm, 2016),
         Entry(t_rnn, 2016),

@@ -9,7 +9,7 @@ doi:10.1371/journal.pone.0252676, arXiv:2006.05252.
 
 A unit feeds itself with strength a in (0, 2): above 1 it has two stable values, below 1 it has one. V_a and V_c start
 at 1 and biases at 0, as in the authors' code.
-Known for: memory of hundreds of steps in units that see only themselves.
+Known for: long memory in units that see only themselves.
 Deviates from the paper: its letters are U for W and w for V; the biases b_a and b_c stand in the authors' code only.
 Oracle: torchrecurrent's BRCell, whose weight_ih is (W_a, W_c, W_h) one below the other and weight_hh is (V_a, V_c).
 """

@@ -11,7 +11,7 @@ recurrent neural network", NeurIPS 2018, arXiv:1901.02358.
 
 The ranks are the sizes `input_rank` and `hidden_rank`; the products W and U are never formed. The scalars start as in
 `fast_grnn`.
-Known for: keyword spotting and activity recognition in models of one to six kilobytes.
+Known for: spotting wake words and recognising activities in models of a few kilobytes.
 Deviates from the paper: the second factor stands as it multiplies, where the paper writes it transposed; factors are
 dense and not quantised.
 Oracle: torchrecurrent's FastGRNNCell with the products W_1 W_2 and U_1 U_2 as its matrices, and with sigmoid as

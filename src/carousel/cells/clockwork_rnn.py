@@ -1,0 +1,34 @@
+"""The clockwork network: modules of units that tick with periods of their own.
+
+Koutnik, Greff, Gomez & Schmidhuber, "A clockwork RNN", ICML 2014, arXiv:1402.3511.
+
+    h_t^k = tanh(W_k x_t + U_k (h_{t-1}^k, ..., h_{t-1}^g) + b_k)   where t mod T_k = 0
+    h_t^k = h_{t-1}^k                                              elsewhere
+
+for modules k = 1 to g with periods T_k, 1, 2, 4 and 8 unless `clockwork_rnn.with_(periods=(1, 3, 9))` says otherwise,
+in rising order. A module sees itself and the slower ones: the U_k below each other are a block-triangular matrix.
+`hidden_size` is the size of one module; h is g times as wide. The first step is t = 0, at which all modules tick.
+Known for: long memory in slow modules at fewer parameters than a plain network of the same size.
+Deviates from the paper: there is a bias. A module at rest is computed too, and not taken.
+Oracle: torch.nn.RNNCell with a block-triangular weight_hh, whose result is taken where a module's period divides the
+step; with all periods 1, torch.nn.RNN.
+"""
+
+from carousel.graph import cell, concat, floor, slice, split, step_index, tanh, where
+
+
+@cell(widths={"of_x": "hidden_size"})
+def clockwork_rnn(x, h, p, *, t=step_index(), periods=(1, 2, 4, 8)):  # noqa: B008 (declares that t is the step's index)
+    """Clockwork RNN (Koutnik et al., 2014)."""
+    inputs = []
+    for k in range(1, len(periods) + 1):
+        of_x = getattr(p, f"W_{k}") @ x + getattr(p, f"b_{k}")
+        inputs.append(of_x)
+    modules, new = split(h, *inputs), []
+    for k, period in enumerate(periods):
+        seen = slice(h, concat(*inputs[:k])) if k else h  # from module k on
+        ticked = tanh(inputs[k] + getattr(p, f"U_{k + 1}") @ seen)
+        rest = t - period * floor((t + 0.5) / period)  # the half keeps rounding away from the edge
+        new.append(where(rest < 0.5, ticked, modules[k]))
+    h = concat(*new)
+    return h
