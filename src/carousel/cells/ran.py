@@ -8,7 +8,7 @@ Lee, Levy & Zettlemoyer, "Recurrent additive networks", 2017, arXiv:1705.07393.
     c_t = i_t * g_t + f_t * c_{t-1}
     h_t = out(c_t)
 
-out is tanh; the paper also has the identity: `ran.with_(out=lambda c: c)`.
+out is tanh; the paper also has the identity: `ran.with_(out=identity)`.
 Known for: showing that gates alone carry an LSTM: c is a weighted sum of the inputs, with weights that can be read off.
 Deviates from the paper: nothing.
 Oracle: torchrecurrent's RANCell, whose two biases add up to b.

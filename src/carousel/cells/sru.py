@@ -11,15 +11,23 @@ arXiv:1709.02755v5 (the first version's gates do not see the cell).
 h_t is an output that does not recur.
 Known for: training as fast as a convolution: the loop over time is elementwise.
 Deviates from the paper: it has x_t in place of W_h x_t, which asks for as many inputs as units; with fewer or more the
-authors' package has W_h too. The constant that scales x_t is left to W_h.
+authors' package has W_h too. The constant that scales x_t is left to W_h. Matrices start uniformly with variance
+1 / input_size, biases at 0, as in the paper.
 Oracle: torchrecurrent's LiGRUCell, which gives c with the identity for relu, diag(v_f) for its gate's recurrent matrix
 and zero for the other; the highway from c to h stands beside it.
 """
 
+from torch.nn.init import kaiming_uniform_
+
 from carousel.graph import cell, sigmoid
 
 
-@cell
+def of_inputs(parameter):
+    """Uniform within sqrt(3 / input_size)."""
+    return kaiming_uniform_(parameter, nonlinearity="linear")
+
+
+@cell(init={"W*": of_inputs, "b_*": 0.0})
 def sru(x, c, p):
     """Simple recurrent unit (Lei, Zhang, Wang, Dai & Artzi, 2018)."""
     f = sigmoid(p.W_f @ x + p.v_f * c + p.b_f)
