@@ -12,7 +12,7 @@ from oracles.common import Found, Parameters, stacked
 
 
 def slstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """Its cell in plain PyTorch, with last c and n as they are for an m that is given: no gradient flows through ours."""
+    """Its cell in plain PyTorch; its last c and n as for an m that is given, since no gradient flows through ours."""
     y, (h, c, n, m) = run_xlstm(params, x, torch.stack(list(hx)))
     growth = torch.exp(m - m.detach())
     return y, (h, c * growth, n * growth, m.detach())

@@ -99,21 +99,26 @@ def lstmp(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return torch.cat([y @ W_rm.T, y @ W_pm.T], -1), (m @ W_rm.T, c)
 
 
-def gru_reset_before(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """ONNX's GRU as it is by default, linear_before_reset=0; gates in the order z, r, n."""
-    b = stacked(params, "b", "zrn")
-    tensors = {
-        "X": x,
-        "W": stacked(params, "W", "zrn")[None],
-        "R": stacked(params, "U", "zrn")[None],
-        "B": torch.cat([b, torch.zeros_like(b)])[None],
-        "initial_h": hx[0][None],
-    }
-    inputs = ["X", "W", "R", "B", "", "initial_h"]
-    node = helper.make_node("GRU", inputs, ["Y", "Y_h"], hidden_size=hx[0].shape[-1])
-    given = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-    y, h = (torch.from_numpy(value) for value in ReferenceEvaluator(onnx_model(node, x.dtype)).run(None, given))
-    return y.squeeze(1), (h[0],)
+def onnx_gru(linear_before_reset: int) -> Oracle:
+    """ONNX's GRU, gates in the order z, r, n; of its two biases the second is that of U h, if the cell has one."""
+
+    def oracle(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+        b, H = stacked(params, "b", "zrn"), hx[0].shape[-1]
+        tensors = {
+            "X": x,
+            "W": stacked(params, "W", "zrn")[None],
+            "R": stacked(params, "U", "zrn")[None],
+            "B": torch.cat([b, x.new_zeros(2 * H), params.get("b_hn", x.new_zeros(H))])[None],
+            "initial_h": hx[0][None],
+        }
+        inputs = ["X", "W", "R", "B", "", "initial_h"]
+        options = {"hidden_size": H, "linear_before_reset": linear_before_reset}
+        model = onnx_model(helper.make_node("GRU", inputs, ["Y", "Y_h"], **options), x.dtype)
+        found = ReferenceEvaluator(model).run(None, {name: tensor.detach().numpy() for name, tensor in tensors.items()})
+        y, h = (torch.from_numpy(value) for value in found)
+        return y.squeeze(1), (h[0],)
+
+    return oracle
 
 
 ORACLES = {
@@ -126,5 +131,5 @@ ORACLES = {
     "lstm_noaf": asked(h=identity),
     "lstm_cifg": coupled,
     "lstmp": lstmp,
-    "gru_reset_before": gru_reset_before,
+    "gru_reset_before": onnx_gru(linear_before_reset=0),
 }
