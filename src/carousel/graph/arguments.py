@@ -14,7 +14,7 @@ from carousel.graph.widths import Width
 RESERVED_SIDES = ("lengths", "resets", "record", "hx", "input", "state", "states", "masks", "self")
 RESERVED_SIZES = (
     *("cell", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "engine", "device", "dtype", "options"),
-    *("learn_initial", "checkpoint_every", "init", "initial", "fixed", "masks", "self"),
+    *("learn_initial", "checkpoint_every", "init", "initial", "fixed", "masks", "weight_dropout", "self"),
 )
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from carousel.graph import Cell
+
 Start = float | Sequence[float] | Callable[[Tensor], Any]
 
 
-def start(parameter: Tensor, how: Start | None, fan: int) -> None:
+def start(parameter: Tensor, how: Start | None, fan: int, blocks: bool | None = None) -> None:
     """Sets `parameter` in place: to a number, to a list spread over its units, by a function of `torch.nn.init`.
 
-    None draws uniformly within 1/sqrt(fan), as PyTorch does.
+    None draws uniformly within 1/sqrt(fan), as PyTorch does. `blocks` says whether it is a
+    block-diagonal matrix, which without images three axes show.
     """
     with torch.no_grad():
         if how is None:
@@ -23,7 +28,7 @@ def start(parameter: Tensor, how: Start | None, fan: int) -> None:
             parameter.uniform_(-bound, bound)
         elif callable(how):
             # Of a block-diagonal matrix each block is a matrix of its own.
-            for block in parameter if parameter.dim() == 3 else [parameter]:
+            for block in parameter if (parameter.dim() == 3 if blocks is None else blocks) else [parameter]:
                 made = how(block)
                 if isinstance(made, Tensor) and made is not block:
                     block.copy_(made)
@@ -31,6 +36,19 @@ def start(parameter: Tensor, how: Start | None, fan: int) -> None:
             parameter.fill_(how)
         else:
             parameter.copy_(spread(how, parameter))
+
+
+def check_patterns(cell: Cell, argument: str, patterns: Iterable[str]) -> None:
+    """ValueError for a pattern that matches no parameter of the cell, or none that is learned."""
+    learned = [name for name in cell.step.parameters if cell.fixed_value(name) is None]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in learned):
+            matches = [name for name in cell.step.parameters if fnmatchcase(name, pattern)]
+            why = f"{', '.join(matches)}, which the cell fixes" if matches else "no parameter"
+            raise ValueError(
+                f"{cell.name}: {argument} has {pattern!r}, which matches {why}; the learned parameters are: "
+                f"{', '.join(learned)}."
+            )
 
 
 def spread(values: Sequence[float], like: Tensor) -> Tensor:

@@ -24,6 +24,13 @@ def mask(side: Side, keep: float, width: int, x: Tensor, training: bool) -> Tens
     return torch.bernoulli(x.new_full(shape, keep)) * high
 
 
+def check_drop(name: str, weight_dropout: dict[str, float]) -> None:
+    """ValueError unless every entry of `weight_dropout` is a probability."""
+    for pattern, p in weight_dropout.items():
+        if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p < 1:
+            raise ValueError(f"{name}: weight_dropout[{pattern!r}] is {p!r}, expected a probability from 0, below 1.")
+
+
 def check_keep(name: str, masks: dict[str, float], sides: dict[str, Side]) -> None:
     """ValueError unless every entry of `masks` is a probability for a mask of the cell."""
     known = [mask for mask, side in sides.items() if side.keep is not None]

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
 from carousel.engines.params import Parameters
 from carousel.graph import Cell
-from carousel.graph.patterns import lookup
+from carousel.graph.patterns import lookup, override
 from carousel.layers import stack as driver
-from carousel.layers.initial import start
+from carousel.layers.initial import Start, check_patterns, start
 from carousel.layers.inputs import Lengths
-from carousel.layers.masks import check_keep
+from carousel.layers.masks import check_drop, check_keep
 
 
 class Recurrent(nn.Module):
@@ -37,6 +38,10 @@ class Recurrent(nn.Module):
         engine: "auto", "eager" or "native".
         checkpoint_every: keeps the states at every k-th step only, and computes the rest again in the backward pass.
         masks: for masks of the cell, the probability to keep instead of the cell's own.
+        init: how parameters start in this layer, instead of the cell's own `init`: by name or pattern a number, a list,
+            or a function like those of `torch.nn.init`.
+        weight_dropout: by name or pattern of parameters the probability to drop each of their entries in training, once
+            for all steps of a call (Merity et al., 2018, arXiv:1708.02182): {"U_*": 0.5}.
         sizes: the cell's further sizes, such as `proj_size=64`.
 
     Parameters carry the equations' names with PyTorch's endings: `W_f_l0`, `W_f_l0_reverse`, `W_f_l1`.
@@ -50,6 +55,8 @@ class Recurrent(nn.Module):
     >>> y.shape, c.shape
     (torch.Size([7, 2, 4]), torch.Size([2, 2, 4]))
     """
+
+    _least_input = 1
 
     def __init__(
         self,
@@ -65,6 +72,8 @@ class Recurrent(nn.Module):
         engine: str = "auto",
         checkpoint_every: int | None = None,
         masks: Mapping[str, float] | None = None,
+        init: Mapping[str, Any] | None = None,
+        weight_dropout: Mapping[str, float] | None = None,
         device: Any = None,
         dtype: torch.dtype | None = None,
         **sizes: int,
@@ -73,7 +82,7 @@ class Recurrent(nn.Module):
         if not isinstance(cell, Cell):
             raise TypeError(f"Recurrent: cell is a {type(cell).__name__}, expected a cell made by @carousel.cell.")
         self.cell = cell
-        self.input_size = _check_count(cell, "input_size", input_size)
+        self.input_size = _check_count(cell, "input_size", input_size, self._least_input)
         self.hidden_size = _check_count(cell, "hidden_size", hidden_size)
         self.sizes = {"input_size": input_size, "hidden_size": hidden_size, **sizes}
         if "hidden_size" not in cell.sizes:
@@ -92,6 +101,10 @@ class Recurrent(nn.Module):
         if not 0 <= dropout <= 1:
             raise ValueError(f"{cell.name}: dropout is {dropout}, expected a probability from 0 to 1.")
         check_keep(cell.name, self.masks, cell.sides)
+        self.init, self.weight_dropout = dict(init or {}), dict(weight_dropout or {})
+        check_patterns(cell, "init", self.init)
+        check_patterns(cell, "weight_dropout", self.weight_dropout)
+        check_drop(cell.name, self.weight_dropout)
         self._make_parameters({"device": device, "dtype": dtype})
         self.reset_parameters()
 
@@ -101,7 +114,7 @@ class Recurrent(nn.Module):
         self._layout = tuple((name, k, 0, 0) for k, name in enumerate(self._names))
         for k, end in enumerate(driver.suffixes(self.num_layers, self.bidirectional)):
             sizes = stack.layer_sizes(k // stack.directions)
-            for name, shape in cell.shapes(**sizes).items():
+            for name, shape in self._shapes(sizes).items():
                 fixed = cell.fixed_value(name)
                 if fixed is None:
                     self.register_parameter(name + end, nn.Parameter(torch.empty(shape, **factory)))
@@ -113,18 +126,25 @@ class Recurrent(nn.Module):
                     self.register_parameter(f"initial_{state}{end}", begin)
 
     def reset_parameters(self) -> None:
-        """Draws all parameters anew: as the cell's `init` says, otherwise uniformly within 1/sqrt(hidden_size)."""
-        cell = self.cell
+        """Draws all parameters anew: as `init` says, the layer's before the cell's, otherwise uniformly within
+        1/sqrt(hidden_size)."""
+        cell, init = self.cell, override(self.cell.init, self.init)
         for end in driver.suffixes(self.num_layers, self.bidirectional):
             for name in self._names:
                 fixed = cell.fixed_value(name)
-                start(getattr(self, name + end), lookup(cell.init, name) if fixed is None else fixed, self.hidden_size)
+                self._start(name, getattr(self, name + end), lookup(init, name) if fixed is None else fixed)
             for state in cell.states if self.learn_initial else ():
                 start(getattr(self, f"initial_{state}{end}"), cell.initial[state], self.hidden_size)
 
+    def _shapes(self, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+        return self.cell.shapes(**sizes)
+
+    def _start(self, name: str, parameter: Tensor, how: Start | None) -> None:
+        start(parameter, how, self.hidden_size, blocks=self.cell.step.parameters[name].heads > 1)
+
     def _stack(self) -> driver.Stack:
         return driver.Stack(
-            name=f"Recurrent({self.cell.name})",
+            name=f"{type(self).__name__}({self.cell.name})",
             cell=self.cell,
             sizes=self.sizes,
             output_width=self._output_width,
@@ -142,7 +162,14 @@ class Recurrent(nn.Module):
         )
 
     def _weights(self, end: str) -> Parameters:
-        return Parameters([getattr(self, name + end) for name in self._names], self._layout)
+        weights = [getattr(self, name + end) for name in self._names]
+        if self.weight_dropout and self.training:
+            weights = [self._dropped(name, weight) for name, weight in zip(self._names, weights, strict=True)]
+        return Parameters(weights, self._layout)
+
+    def _dropped(self, name: str, weight: Tensor) -> Tensor:
+        probability = None if self.cell.fixed_value(name) is not None else lookup(self.weight_dropout, name)
+        return F.dropout(weight, probability) if probability else weight
 
     def _initial(self, end: str, x: Tensor) -> list[Tensor] | None:
         if self.learn_initial:
@@ -195,6 +222,11 @@ class Recurrent(nn.Module):
         >>> y, state = layer.step(torch.randn(2, 3))
         >>> y, state = layer.step(torch.randn(2, 3), state)
         """
+        if self.weight_dropout and self.training:
+            raise ValueError(
+                f"Recurrent({self.cell.name}): weight_dropout holds for a whole sequence, but step() would draw it at "
+                f"every step. Call eval()."
+            )
         return driver.step(self._stack(), x, state, sides)
 
     def extra_repr(self) -> str:
@@ -202,13 +234,14 @@ class Recurrent(nn.Module):
         parts += [f"{n}={v}" for n, v in self.sizes.items() if n not in ("input_size", "hidden_size")]
         defaults: dict[str, Any] = {"num_layers": 1, "bidirectional": False, "batch_first": False, "dropout": 0}
         defaults |= {"learn_initial": False, "engine": "auto", "checkpoint_every": None, "masks": {}}
+        defaults |= {"weight_dropout": {}}
         parts += [f"{n}={getattr(self, n)!r}" for n, default in defaults.items() if getattr(self, n) != default]
         return ", ".join(parts)
 
 
-def _check_count(cell: Cell, name: str, value: int) -> int:
+def _check_count(cell: Cell, name: str, value: int, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{cell.name}: {name} is {value!r}, expected a whole number.")
-    if value < 1:
-        raise ValueError(f"{cell.name}: {name} is {value}, expected at least 1.")
+    if value < least:
+        raise ValueError(f"{cell.name}: {name} is {value}, expected at least {least}.")
     return value

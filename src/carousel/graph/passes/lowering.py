@@ -86,7 +86,7 @@ def _row_attributes(node, width: int, dag: Dag, args: list[int], sizes: Mapping[
 
 
 def clean(step: StepDag) -> StepDag:
-    """The graph without what nobody needs: nodes that were there for the gradient are done, sums are regrouped by level.
+    """The graph without what nobody needs: nodes for gradients alone are done, sums are regrouped by level.
 
     Sums are flattened and put together again from what changes least often, so that `W @ x + U @ h + b` leaves only
     the product with h in the loop, and products into one sum stand side by side.
