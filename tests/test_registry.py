@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -14,7 +15,7 @@ from carousel import cells, engines
 from carousel.cells import Entry
 from carousel.engines.evaluate import run as run_step
 from oracles import ORACLES
-from oracles.common import differences
+from oracles.common import Oracle, differences
 from oracles.onnx_operators import onnx_inputs, onnx_lstm
 from reference import naive_scan
 from runs import ENGINES, Call, close, gradients, make_call, scan, weighed
@@ -175,33 +176,50 @@ def test_every_named_quantity_gets_a_gradient(entry: Entry) -> None:
 @every_engine
 @every_cell
 def test_the_oracle_says_the_same(entry: Entry, engine: str) -> None:
+    agrees(entry, engine, ORACLES[entry.name])
+
+
+def agrees(entry: Entry, engine: str, oracle: Oracle) -> None:
+    """Outputs, final states and gradients; where the oracle has no gradients they are its finite differences."""
     call = make_call(entry.cell, sizes(entry), 4, 2, frozen=("initial",))
     found = plain_scan(engine, entry, call)
 
-    def oracle() -> dict[str, Tensor]:
-        return by_name(entry, (*ORACLES[entry.name](call.params, call.x, call.hx, **call.sides), {}))
+    def said() -> dict[str, Tensor]:
+        return by_name(entry, (*oracle(call.params, call.x, call.hx, **call.sides), {}))
 
-    want = oracle()
+    want = said()
     close(found, want, f"{entry.name} against {entry.page.tested_against}")
     got = gradients(found, call)
     if want["y"].requires_grad:
         close(got, gradients(want, call), f"{entry.name} against {entry.page.tested_against}")
         return
     for name, leaf in call.leaves().items():
-        estimate = differences(lambda: weighed(oracle().values(), call.seed), leaf)
+        estimate = differences(lambda: weighed(said().values(), call.seed), leaf)
         torch.testing.assert_close(got[f"d {name}"], estimate, atol=1e-7, rtol=1e-6)  # what differences are worth
 
 
+LINEAR = {"activation_alpha": [1.0], "activation_beta": [0.0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("peephole_lstm", {}),
+        ("lstm_niaf", {"activations": ["Sigmoid", "Affine", "Tanh"], **LINEAR}),
+        ("lstm_noaf", {"activations": ["Sigmoid", "Tanh", "Affine"], **LINEAR}),
+        ("lstm_cifg", {"input_forget": 1}),
+    ],
+)
 @every_engine
-def test_peepholes_as_onnxruntime_has_them(engine: str) -> None:
+def test_peepholes_as_onnxruntime_has_them(engine: str, name: str, attributes: dict[str, Any]) -> None:
     """A second implementation, in float32."""
-    entry = next(entry for entry in ENTRIES if entry.name == "peephole_lstm")
+    entry = cells.entry(name)
     call = make_call(entry.cell, {"input_size": 5, "hidden_size": 7}, 6, 3, dtype=torch.float32)
-    model = onnx_lstm(7, torch.float32).SerializeToString()
+    model = onnx_lstm(7, torch.float32, **attributes).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     y, h, c = session.run(None, onnx_inputs(call.params, call.x, call.hx))
     want = {"y": torch.tensor(y[:, 0]), "final[0]": torch.tensor(h[0]), "final[1]": torch.tensor(c[0])}
-    close(plain_scan(engine, entry, call), want, "peephole_lstm against onnxruntime")
+    close(plain_scan(engine, entry, call), want, f"{name} against onnxruntime")
 
 
 def test_every_cell_has_an_oracle() -> None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy
 import torch
 from scipy.signal import lfilter
 from torch import Tensor
 
-from oracles.common import Found, Parameters
+from oracles.common import Found, Oracle, Parameters
 
 
-def context_unit(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def context_unit(f: Callable[[Tensor], Tensor] = torch.tanh) -> Oracle:
     """1 / (1 - d z^-1) for each unit, which starts from d c_0."""
-    with torch.no_grad():
-        driven = torch.tanh(torch.nn.functional.linear(x, params["W"], params["b"])).numpy()
-        d, c = params["d"].numpy(), hx[0].numpy()
-    units = [lfilter([1.0], [1.0, -d[k]], driven[:, :, k], axis=0, zi=d[k] * c[None, :, k])[0] for k in range(len(d))]
-    y = torch.from_numpy(numpy.stack(units, axis=-1))
-    return y, (y[-1],)
+
+    def oracle(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+        with torch.no_grad():
+            driven = f(torch.nn.functional.linear(x, params["W"], params["b"])).numpy()
+            d, c = params["d"].numpy(), hx[0].numpy()
+        filters = ((k, [1.0], [1.0, -d[k]], d[k] * c[None, :, k]) for k in range(len(d)))
+        units = [lfilter(b, a, driven[:, :, k], axis=0, zi=start)[0] for k, b, a, start in filters]
+        y = torch.from_numpy(numpy.stack(units, axis=-1))
+        return y, (y[-1],)
+
+    return oracle
 
 
-ORACLES = {"context_unit": context_unit}
+ORACLES = {"context_unit": context_unit()}

@@ -20,8 +20,8 @@ def run_torch(module: nn.RNNBase, weights: Parameters, x: Tensor, hx: Sequence[T
     return y, tuple(h[0] for h in (final if isinstance(final, tuple) else (final,)))
 
 
-def elman(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    module = nn.RNN(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
+def elman(params: Parameters, x: Tensor, hx: Sequence[Tensor], nonlinearity: str = "tanh") -> Found:
+    module = nn.RNN(x.shape[-1], hx[0].shape[-1], nonlinearity=nonlinearity, dtype=x.dtype)
     weights = {"weight_ih_l0": params["W"], "weight_hh_l0": params["U"], "bias_ih_l0": params["b"]}
     return run_torch(module, weights, x, hx)
 
@@ -52,4 +52,32 @@ def gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_torch(module, weights, x, hx)
 
 
-ORACLES = {"elman": elman, "lstm": lstm, "lstm_np": lstm_np, "gru": gru, "projected_lstm": lstm}
+def highway(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """A highway layer a step, of two `torch.nn.functional.linear`."""
+    (h,), ys = hx, []
+    for _ in x:
+        T = torch.sigmoid(nn.functional.linear(h, params["W_t"], params["b_t"]))
+        h = torch.lerp(h, torch.tanh(nn.functional.linear(h, params["W_h"], params["b_h"])), T)
+        ys.append(h)
+    return torch.stack(ys), (h,)
+
+
+def residual(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """A residual layer a step, of two `torch.nn.functional.linear`."""
+    (h,), ys = hx, []
+    for _ in x:
+        inner = nn.functional.relu(nn.functional.linear(h, params["W_1"], params["b_1"]))
+        h = h + nn.functional.linear(inner, params["W_2"], params["b_2"])
+        ys.append(h)
+    return torch.stack(ys), (h,)
+
+
+ORACLES = {
+    "elman": elman,
+    "lstm": lstm,
+    "lstm_np": lstm_np,
+    "gru": gru,
+    "projected_lstm": lstm,
+    "highway": highway,
+    "residual": residual,
+}

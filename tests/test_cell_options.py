@@ -1,0 +1,74 @@
+"""Cells with other options than their own are tested as the registered ones are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import torch
+
+import test_registry as registry
+from carousel import cells, identity, relu, sigmoid
+from carousel.cells import Entry
+from oracles import onnx_operators, scipy_signal, torch_cells, torch_nn
+from oracles.common import Oracle
+from runs import ENGINES
+
+
+@dataclass(frozen=True)
+class Option:
+    """A registered cell with options, and who is asked; `stopped` as in a registry entry."""
+
+    name: str
+    options: dict[str, object]
+    oracle: Oracle
+    stopped: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> Entry:
+        registered = cells.entry(self.name)
+        return Entry(registered.cell.with_(**self.options), registered.year, stopped_gradients=self.stopped)
+
+    def __str__(self) -> str:
+        return f"{self.name}-" + "-".join(f"{k}={getattr(v, '__name__', v)}" for k, v in self.options.items())
+
+
+PRECISE = {"into": identity, "out": identity}
+OPTIONS = [
+    Option("elman", {"f": relu}, partial(torch_nn.elman, nonlinearity="relu")),
+    Option("context_unit", {"f": sigmoid}, scipy_signal.context_unit(torch.sigmoid)),
+    Option("peephole_lstm", {"out": identity}, onnx_operators.asked(h=onnx_operators.identity)),
+    Option("peephole_lstm", PRECISE, onnx_operators.asked(g=onnx_operators.identity, h=onnx_operators.identity)),
+    Option("peephole_lstm", {"truncate": True}, torch_cells.peephole_lstm_truncated),
+    Option("peephole_lstm_c", {"out": identity}, torch_cells.peephole_lstm_c_linear),
+    Option("lstm_1997", {"biased": ""}, torch_cells.lstm_1997()),
+    Option("lstm_1997", {"biased": "ioc"}, torch_cells.lstm_1997()),
+    Option("lstm_1997", {"truncate": True}, torch_cells.lstm_1997(truncate=True), ("h", "i", "o")),
+    Option("lstm_1997", {"truncate": True, "biased": "ioc"}, torch_cells.lstm_1997(truncate=True), ("h", "i", "o")),
+]
+
+every_option = pytest.mark.parametrize("option", OPTIONS, ids=str)
+every_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+@every_engine
+@every_option
+def test_the_oracle_says_the_same(option: Option, engine: str) -> None:
+    registry.agrees(option.entry, engine, option.oracle)
+
+
+@every_engine
+@every_option
+def test_gradients(option: Option, engine: str) -> None:
+    if relu not in option.options.values():  # a unit of it that is shut has none
+        registry.test_every_parameter_and_state_gets_a_gradient(option.entry, engine)
+    if not registry.stops(option.entry):
+        registry.test_gradients_are_finite_differences(option.entry, engine, False)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@every_engine
+@every_option
+def test_every_engine_equals_the_reference(option: Option, engine: str, reverse: bool) -> None:
+    registry.test_every_engine_equals_the_reference(option.entry, engine, reverse, True, torch.float64)
