@@ -20,6 +20,7 @@ from carousel.engines import use_engine
 from carousel.errors import CellError
 from carousel.graph import (
     Cell,
+    TensorCell,
     abs,
     cell,
     clip,
@@ -52,10 +53,19 @@ from carousel.graph import (
     stop_gradient,
     sum,
     tanh,
+    tensor_cell,
     where,
 )
 from carousel.info import info
 from carousel.layers import GRU, LSTM, RNN, Recurrent, replace
+from carousel.nets import (
+    LSTMFCN,
+    AdditiveAttention,
+    EncoderDecoder,
+    HierarchicalSubsampling,
+    InDepth,
+    MultiplicativeAttention,
+)
 
 if TYPE_CHECKING:
     from carousel.jobs.forecast import Forecaster
@@ -64,10 +74,12 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [
-    "abs", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient", "concat", "cos", "exp", "expand", "floor",
-    "Forecaster", "GRU", "identity", "info", "layer_norm", "log", "LSTM", "mask", "maximum", "mean", "minimum",
+    "abs", "AdditiveAttention", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient", "concat", "cos",
+    "EncoderDecoder", "exp", "expand", "floor", "Forecaster", "GRU", "HierarchicalSubsampling", "identity", "InDepth",
+    "info", "layer_norm", "log", "LSTM", "LSTMFCN", "mask", "maximum", "mean", "minimum", "MultiplicativeAttention",
     "normalize", "per_step", "plain", "Recurrent", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax",
-    "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "use_engine", "where",
+    "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell",
+    "use_engine", "where",
 ]
 # fmt: on
 

@@ -8,6 +8,7 @@ from carousel.cells.brc import brc as brc
 from carousel.cells.cfn import cfn as cfn
 from carousel.cells.clockwork_rnn import clockwork_rnn as clockwork_rnn
 from carousel.cells.context_unit import context_unit as context_unit
+from carousel.cells.conv_lstm import conv_lstm as conv_lstm
 from carousel.cells.cornn import cornn as cornn
 from carousel.cells.elman import elman as elman
 from carousel.cells.entity_aware_lstm import entity_aware_lstm as entity_aware_lstm
@@ -87,6 +88,7 @@ _registry = Registry(
         Entry(mut1, 2015),
         Entry(mut2, 2015),
         Entry(mut3, 2015),
+        Entry(conv_lstm, 2015, layer="ConvRecurrent"),
         Entry(highway, 2015, layer="InDepth", stopped_gradients=("x",)),
         Entry(residual, 2015, layer="InDepth", stopped_gradients=("x",)),
         Entry(minimal_gated_unit, 2016),

@@ -1,0 +1,16 @@
+"""Nets around the cells: in depth, with attention, beside convolutions, in a hierarchy of time scales."""
+
+from carousel.nets.attention import AdditiveAttention, MultiplicativeAttention
+from carousel.nets.encoder_decoder import EncoderDecoder
+from carousel.nets.in_depth import InDepth
+from carousel.nets.lstm_fcn import LSTMFCN
+from carousel.nets.subsampling import HierarchicalSubsampling
+
+__all__ = [
+    "AdditiveAttention",
+    "EncoderDecoder",
+    "HierarchicalSubsampling",
+    "InDepth",
+    "LSTMFCN",
+    "MultiplicativeAttention",
+]
