@@ -5,6 +5,8 @@ Legend: S steps of the source, T steps of the target, B batch, V target tokens, 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -67,11 +69,12 @@ class EncoderDecoder(nn.Module):
         keys = 2 * cell.output_width(**self.encoder.sizes)
         fed = keys if self.asks_first else hidden_size
         self.decoder = Recurrent(cell, embedding_size + fed, hidden_size, **shared)  # type: ignore[arg-type]
-        y, first = cell.output_width(**self.decoder.sizes), cell.state_widths(**self.decoder.sizes)[0]
+        y = cell.output_width(**self.decoder.sizes)
         self.attention = (
             AdditiveAttention(y, keys, hidden_size) if self.asks_first else MultiplicativeAttention(y, keys)
         )
-        self.begin = nn.Linear(2 * cell.state_widths(**self.encoder.sizes)[0], num_layers * first)
+        ends = 2 * math.prod(cell.state_shapes(**self.encoder.sizes)[0])
+        self.begin = nn.Linear(ends, num_layers * math.prod(cell.state_shapes(**self.decoder.sizes)[0]))
         self.together = nn.Linear(y + keys, hidden_size)
         self.output = nn.Linear(hidden_size, target_size)
 
@@ -117,16 +120,16 @@ class EncoderDecoder(nn.Module):
         """The keys (S, B, k), and what the decoder remembers before its first step: what is fed, and its state."""
         keys, (ends, *_) = self.encoder(self.source(source), lengths=lengths)
         cell, B, layers = self.decoder.cell, source.shape[1], self.decoder.num_layers
-        both = torch.cat([ends[-2], ends[-1]], -1)  # of the topmost layer, forward and reverse
-        first = torch.tanh(self.begin(both)).view(B, layers, -1).transpose(0, 1).contiguous()
-        widths = cell.state_widths(**self.decoder.sizes)
+        shapes = cell.state_shapes(**self.decoder.sizes)
+        both = torch.cat([ends[-2].flatten(1), ends[-1].flatten(1)], -1)  # of the topmost layer, forward and reverse
+        first = torch.tanh(self.begin(both)).view(B, layers, *shapes[0]).transpose(0, 1).contiguous()
         others = [
-            first.new_full((layers, B, w), cell.initial[name])
-            for name, w in zip(cell.states[1:], widths[1:], strict=True)
+            first.new_full((layers, B, *shape), cell.initial[name])
+            for name, shape in zip(cell.states[1:], shapes[1:], strict=True)
         ]
         if not self.asks_first:
             fed = first.new_zeros(B, self.together.out_features)
-        elif first.shape[-1] == (y := cell.output_width(**self.decoder.sizes)):
+        elif shapes[0] == (y := cell.output_width(**self.decoder.sizes),):
             fed = first[-1]
         else:  # a state that is no output cannot ask
             fed = first.new_zeros(B, y)
