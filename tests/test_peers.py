@@ -1,4 +1,4 @@
-"""Second oracles: cells that the registry compares with one library agree with others too, and pass ONNX's own tests."""
+"""Second oracles: cells that the registry compares with one library agree with others too, and pass ONNX's tests."""
 
 from __future__ import annotations
 
