@@ -14,10 +14,10 @@ from oracles.common import Found, Oracle, Parameters, stacked
 from oracles.torch_recurrent import loop, run_cell
 
 
-def fast_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def fast_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], f: str = "tanh") -> Found:
     weights = {"weight_ih": params["W"], "weight_hh": params["U"], "bias_ih": params["b"]}
     weights |= {name: params[name] for name in ("alpha", "beta")}
-    return run_cell(torchrecurrent.FastRNNCell, weights, x, hx)
+    return run_cell(torchrecurrent.FastRNNCell, weights, x, hx, nonlinearity=f)
 
 
 def fast_grnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
@@ -76,14 +76,17 @@ def bistable(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.BRCell if own else torchrecurrent.NBRCell, weights, x, hx)
 
 
-def cornn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def cornn(
+    params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.1, gamma: float = 1.0, eps: float = 1.0
+) -> Found:
     weights = {"weight_ih": params["W_x"], "weight_hh": params["U_y"], "weight_ch": params["U_z"]}
-    return run_cell(torchrecurrent.coRNNCell, {**weights, "bias_ih": params["b"]}, x, hx)
+    weights["bias_ih"] = params["b"]
+    return run_cell(torchrecurrent.coRNNCell, weights, x, hx, dt=dt, gamma=gamma, epsilon=eps)
 
 
-def lem(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def lem(params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 1.0) -> Found:
     """Asked twice a step: the first answer's z is right, and the second's y if it is given that z."""
-    cell = torchrecurrent.LEMCell(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
+    cell = torchrecurrent.LEMCell(x.shape[-1], hx[0].shape[-1], dt=dt, dtype=x.dtype)
     zeros = {name: torch.zeros_like(p) for name, p in cell.named_parameters()}
     weights = {"weight_ih": stacked(params, "W", "21zy"), "bias_ih": stacked(params, "b", "21zy")}
     weights |= {"weight_hh": stacked(params, "U", "21z"), "weight_ch": params["U_y"]}
@@ -96,18 +99,18 @@ def lem(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return loop(step, x, hx)
 
 
-def antisymmetric(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """Both forms, with the steps and the damping that are the defaults of ours."""
+def antisymmetric(params: Parameters, x: Tensor, hx: Sequence[Tensor], eps: float = 0.01, gamma: float = 0.01) -> Found:
+    """Both forms."""
     gated = "V_z" in params
     kind = torchrecurrent.GatedAntisymmetricRNNCell if gated else torchrecurrent.AntisymmetricRNNCell
     weights = {"weight_hh": params["W"], "weight_ih": stacked(params, "V", "zh") if gated else params["V"]}
     weights["bias_ih"] = stacked(params, "b", "zh") if gated else params["b"]
-    return run_cell(kind, weights, x, hx, epsilon=0.01, gamma=0.01)
+    return run_cell(kind, weights, x, hx, epsilon=eps, gamma=gamma)
 
 
-def unicornn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def unicornn(params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.1, alpha: float = 0.1) -> Found:
     weights = {"weight_ih": params["W"], "weight_hh": params["w"], "weight_ch": params["c"], "bias_ih": params["b"]}
-    return run_cell(torchrecurrent.UnICORNNCell, weights, x, hx, dt=0.1, alpha=0.1)
+    return run_cell(torchrecurrent.UnICORNNCell, weights, x, hx, dt=dt, alpha=alpha)
 
 
 def wmc_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
@@ -116,7 +119,7 @@ def wmc_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.WMCLSTMCell, {**weights, "weight_mh": stacked(params, "V", "ifo")}, x, hx)
 
 
-def scrn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def scrn(params: Parameters, x: Tensor, hx: Sequence[Tensor], alpha: float = 0.95) -> Found:
     """What it feeds back is tanh of an output layer on h: with the identity there, h is its inverse.
 
     Its context is as wide as h, so ours is filled up with zeros.
@@ -129,7 +132,7 @@ def scrn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
         "weight_ih": torch.cat([pad(params["B"], (0, 0, 0, missing)), params["A"]]),
         "weight_hh": torch.cat([params["R"], torch.eye(H, dtype=x.dtype)]),
         "weight_ch": torch.cat([of_s, torch.zeros_like(of_s)]),
-        "alpha": x.new_tensor(0.95),
+        "alpha": x.new_tensor(alpha),
     }
     outputs, h, s = [], hx[0], pad(hx[1], (0, missing))
     for x_t in x:
