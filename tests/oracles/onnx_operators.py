@@ -131,5 +131,6 @@ ORACLES = {
     "lstm_noaf": asked(h=identity),
     "lstm_cifg": coupled,
     "lstmp": lstmp,
+    "conv_lstm": asked(),
     "gru_reset_before": onnx_gru(linear_before_reset=0),
 }
