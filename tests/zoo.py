@@ -5,7 +5,29 @@ import math
 
 import torch
 
-from carousel.cells import elman, gru, indrnn, lstm, min_gru, peephole_lstm, phased_lstm, projected_lstm, sru
+from carousel.cells import (
+    clockwork_rnn,
+    context_unit,
+    elman,
+    fast_grnn_low_rank,
+    gated_antisymmetric_rnn,
+    gru,
+    indrnn,
+    intersection_rnn,
+    lipschitz_rnn,
+    lstm,
+    lstm_1997,
+    lstm_cifg,
+    lstm_fgr,
+    min_gru,
+    peephole_lstm,
+    peephole_lstm_c,
+    phased_lstm,
+    projected_lstm,
+    recurrent_highway,
+    scrn,
+    sru,
+)
 from carousel.graph import (
     Cell,
     abs,
@@ -14,8 +36,8 @@ from carousel.graph import (
     concat,
     cos,
     exp,
-    expand,
     floor,
+    identity,
     layer_norm,
     log,
     mask,
@@ -41,55 +63,7 @@ from carousel.graph import (
     where,
 )
 
-
-def identity(a):
-    return a
-
-
-def total(parts):
-    first, *rest = parts
-    for part in rest:
-        first = first + part
-    return first
-
-
 # -- published cells, or close to them
-
-
-@cell
-def peephole_truncated(x, h, c, p, *, out=tanh, truncate=True):
-    """No gradient through peepholes."""
-    seen = stop_gradient(c) if truncate else c
-    f = sigmoid(p.W_f @ x + p.U_f @ h + p.V_f * seen + p.b_f)
-    i = sigmoid(p.W_i @ x + p.U_i @ h + p.V_i * seen + p.b_i)
-    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
-    c = f * c + i * g
-    seen = stop_gradient(c) if truncate else c
-    o = sigmoid(p.W_o @ x + p.U_o @ h + p.V_o * seen + p.b_o)
-    h = o * out(c)
-    return h, c
-
-
-@cell
-def peephole_only(x, h, c, p):
-    """Gates see the cell's state in place of the output, which nothing reads back."""
-    f = sigmoid(p.W_f @ x + p.U_f @ c + p.b_f)
-    i = sigmoid(p.W_i @ x + p.U_i @ c + p.b_i)
-    o = sigmoid(p.W_o @ x + p.U_o @ c + p.b_o)
-    c = f * c + i * tanh(p.W_c @ x + p.b_c)
-    h = o * tanh(c)
-    return h, c
-
-
-@cell
-def coupled_gates(x, h, c, p):
-    """One gate forgets and lets in."""
-    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
-    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
-    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
-    c = f * c + (1 - f) * g
-    h = o * tanh(c)
-    return h, c
 
 
 @cell
@@ -100,40 +74,6 @@ def gru_before(x, h, p):
     n = tanh(p.W_n @ x + p.U_n @ (r * h) + p.b_n)
     h = z * h + (1 - z) * n
     return h
-
-
-@cell
-def full_gate_recurrence(x, h, c, i, f, o, p):
-    """Gates are states and see the gates of the step before."""
-    i0, f0, o0 = i, f, o
-    i = sigmoid(p.W_i @ x + p.U_i @ h + p.R_ii @ i0 + p.R_if @ f0 + p.R_io @ o0 + p.V_i * c + p.b_i)
-    f = sigmoid(p.W_f @ x + p.U_f @ h + p.R_fi @ i0 + p.R_ff @ f0 + p.R_fo @ o0 + p.V_f * c + p.b_f)
-    z = tanh(p.W_z @ x + p.U_z @ h + p.b_z)
-    c = z * i + c * f
-    o = sigmoid(p.W_o @ x + p.U_o @ h + p.R_oi @ i0 + p.R_of @ f0 + p.R_oo @ o0 + p.V_o * c + p.b_o)
-    h = o * tanh(c)
-    return h, c, i, f, o
-
-
-@cell(widths={"i": "blocks", "o": "blocks"})
-def lstm_1997(x, h, s, i, o, p, *, truncate=True):
-    """No forget gate; gates one a block, which see gates; gradients cut as in the paper."""
-    if truncate:
-        h, i, o = stop_gradient(h), stop_gradient(i), stop_gradient(o)
-
-    def net(k):
-        weights = (getattr(p, f"{name}_{k}") for name in ("W", "U", "I", "O"))
-        return total(w @ v for w, v in zip(weights, (x, h, i, o), strict=True))
-
-    gate_i = sigmoid(net("i") + p.b_i)
-    gate_o = sigmoid(net("o") + p.b_o)
-    g = 4 * sigmoid(net("c")) - 2
-    s = s + expand(gate_i, s) * g
-    h = expand(gate_o, s) * (2 * sigmoid(s) - 1)
-    return h, s, gate_i, gate_o
-
-
-lstm_1997_full = lstm_1997.with_(truncate=False)
 
 
 @cell(widths={"c": "hidden_size", "h": "proj_size"})
@@ -225,12 +165,6 @@ def slstm(x, h, c, n, m, p, *, heads=2):
 
 
 @cell
-def decaying_context(x, c, p):
-    """Each unit with a decay of its own (Mozer, 1989)."""
-    return p.d * c + tanh(p.W @ x + p.b)
-
-
-@cell
 def zoneout_lstm(x, h, c, p, *, z_h=mask("hidden_size", scaled=False), z_c=mask("hidden_size", scaled=False)):
     """Units keep their old value at random (Krueger et al., 2017)."""
     i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
@@ -258,41 +192,7 @@ def dropout_lstm(x, h, c, p, *, m_x=mask("input_size", per="sequence"), m_h=mask
     return h, c
 
 
-@cell(widths={"a": "rank", "b": "rank"}, shapes={"zeta": (), "nu": ()})
-def low_rank_gates(x, h, p):
-    """Shared matrices of low rank, and two scalars that are learned (FastGRNN; Kusupati et al., 2018)."""
-    a = p.W1 @ x
-    b = p.U1 @ h
-    n = p.W2 @ a + p.U2 @ b
-    z = sigmoid(n + p.b_z)
-    g = tanh(n + p.b_h)
-    return (sigmoid(p.zeta) * (1 - z) + sigmoid(p.nu)) * g + z * h
-
-
-@cell
-def highway_rnn(x, s, p, *, depth=3):
-    """Several layers within one step (Zilly et al., 2017)."""
-    for k in range(depth):
-        a = getattr(p, f"R_h{k}") @ s + getattr(p, f"b_h{k}")
-        b = getattr(p, f"R_t{k}") @ s + getattr(p, f"b_t{k}")
-        if k == 0:
-            a = a + p.W_h @ x
-            b = b + p.W_t @ x
-        t = sigmoid(b)
-        s = tanh(a) * t + s * (1 - t)
-    return s
-
-
 # -- made up
-
-
-@cell
-def antisymmetric(x, h, p, *, eps=0.3, gamma=0.1):
-    """An expression of matrices (Chang et al., 2019)."""
-    A = p.W - p.W.T - gamma * p.D
-    z = sigmoid(A @ h + p.V_z @ x + p.b_z)
-    h = h + eps * z * tanh(A @ h + p.V_h @ x + p.b_h)
-    return h
 
 
 @cell
@@ -387,14 +287,32 @@ def autonomous(x, h, c, p):
 
 
 PUBLISHED = [elman, elman.with_(f=relu), lstm, peephole_lstm, gru, projected_lstm]
-REGISTERED = [indrnn, min_gru, phased_lstm, sru]  # with something in them that the others lack
+# Each with something in it that the others lack:
+REGISTERED = [
+    clockwork_rnn,
+    context_unit,
+    fast_grnn_low_rank,
+    gated_antisymmetric_rnn,
+    indrnn,
+    intersection_rnn,
+    lipschitz_rnn,
+    lstm_1997,
+    lstm_cifg,
+    lstm_fgr,
+    min_gru,
+    peephole_lstm_c,
+    phased_lstm,
+    recurrent_highway,
+    scrn,
+    sru,
+]
 ALL = list(dict.fromkeys([*PUBLISHED, *REGISTERED, *(v for v in list(globals().values()) if isinstance(v, Cell))]))
-ALL.append(peephole_truncated.with_(truncate=False, out=identity))
+ALL += [peephole_lstm.with_(truncate=True, out=identity), lstm_1997.with_(truncate=True)]
 IDS = [f"{c.name}{k}" if any(c.name == d.name and c is not d for d in ALL) else c.name for k, c in enumerate(ALL)]
 
 DEFAULT_SIZES = {
-    **{"input_size": 5, "hidden_size": 8, "proj_size": 4, "out_size": 3, "static_size": 7, "blocks": 4, "rank": 3},
-    **{"slots": 6, "slot_size": 2, "event_size": 3},
+    **{"input_size": 5, "hidden_size": 8, "proj_size": 4, "out_size": 3, "static_size": 7, "blocks": 4},
+    **{"slots": 6, "slot_size": 2, "event_size": 3, "context_size": 3, "input_rank": 3, "hidden_rank": 2},
 }
 
 
