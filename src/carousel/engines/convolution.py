@@ -22,11 +22,12 @@ from carousel import engines
 from carousel.engines.evaluate import apply, evaluate
 from carousel.engines.params import Parameters, starts
 from carousel.engines.rows import cuts, fill, within
+from carousel.graph.cell import Cell
 from carousel.graph.levels import LOOP, STEP, levels
 from carousel.graph.products import Product, Stage, Sum, stages
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
 
 CONVOLUTIONS = {2: F.conv2d, 3: F.conv3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -104,8 +105,9 @@ def scan(
     return y, state, {name: torch.cat([seen[name] for _, seen in found]) for name in record}
 
 
-def elementwise(cell: Cell) -> Cell:
+def elementwise(cell: AnyCell) -> Cell:
     """What an engine has to run of the cell."""
+    assert isinstance(cell, Cell)
     return stages(cell)[-1].cell
 
 

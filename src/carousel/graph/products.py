@@ -74,7 +74,7 @@ class _Cut:
         self.given: dict[int, tuple[str, Side]] = {}
         for n, node in enumerate(self.step.nodes):
             if node.op == "parameter" and node.attr["name"] in per_position:
-                self.given[n] = node.attr["name"], Side("sequence", node.width)
+                self.given[n] = node.attr["name"], _side("sequence", node.width)
             elif node.op == "time":
                 self.given[n] = "time", Side("step", 1)
 
@@ -167,7 +167,11 @@ class _Cut:
 
     def _side(self, root: int) -> Side:
         once = max(product.level for product in self.sums[root].products) <= SEQUENCE
-        return Side("sequence" if once else "step", self.sums[root].width)
+        return _side("sequence" if once else "step", self.sums[root].width)
+
+
+def _side(kind: str, width: Width) -> Side:
+    return Side(kind, width)  # type: ignore[arg-type]  # read by Width.of, as what is written out
 
 
 def _sums(step: Step) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
