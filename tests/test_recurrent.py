@@ -15,7 +15,7 @@ SOME = [
     zoo.gru_before,
     zoo.slstm,
     zoo.two_projections,
-    zoo.lstm_1997_full,
+    zoo.lstm_1997,
     zoo.kinks,
     zoo.sru,
 ]
