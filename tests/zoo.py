@@ -288,7 +288,24 @@ def autonomous(x, h, c, p):
 
 PUBLISHED = [elman, elman.with_(f=relu), lstm, peephole_lstm, gru, projected_lstm]
 # Each with something in it that the others lack:
-REGISTERED = [context_unit, indrnn, lstm_1997, lstm_cifg, lstm_fgr, min_gru, peephole_lstm_c, phased_lstm, sru]
+REGISTERED = [
+    clockwork_rnn,
+    context_unit,
+    fast_grnn_low_rank,
+    gated_antisymmetric_rnn,
+    indrnn,
+    intersection_rnn,
+    lipschitz_rnn,
+    lstm_1997,
+    lstm_cifg,
+    lstm_fgr,
+    min_gru,
+    peephole_lstm_c,
+    phased_lstm,
+    recurrent_highway,
+    scrn,
+    sru,
+]
 ALL = list(dict.fromkeys([*PUBLISHED, *REGISTERED, *(v for v in list(globals().values()) if isinstance(v, Cell))]))
 ALL += [peephole_lstm.with_(truncate=True, out=identity), lstm_1997.with_(truncate=True)]
 IDS = [f"{c.name}{k}" if any(c.name == d.name and c is not d for d in ALL) else c.name for k, c in enumerate(ALL)]
