@@ -130,17 +130,27 @@ def test_a_sample_alone_is_the_sample_in_a_batch(entry: Entry, engine: str, reve
 @every_engine
 @every_cell
 def test_every_parameter_and_state_gets_a_gradient(entry: Entry, engine: str) -> None:
-    call = make_call(entry.cell, sizes(entry), 5, 3, seed=2)  # of seeds, one at which no row shuts all units of a relu
+    missing = without_gradient(entry, engine, seed=0)
+    for seed in range(1, 8):  # a rectifier that is shut at one draw is open at another
+        missing = missing and missing & without_gradient(entry, engine, seed)
+    assert not missing, f"{entry.name}: no gradient for {', '.join(sorted(missing))}"
+
+
+def without_gradient(entry: Entry, engine: str, seed: int) -> set[str]:
+    """Rows of x, parameters and states whose gradient is zero though the paper does not stop it."""
+    call = make_call(entry.cell, sizes(entry), 5, 3, seed=seed)
     call.resets = (torch.arange(5) == 2)[:, None].expand(5, 3)
     found = scan(engines.PREFERENCE[engine].scan, entry.cell, call, ())
     states = {f"{kind}[{k}]": state for k, state in enumerate(entry.cell.states) for kind in ("hx", "initial")}
+    missing = set()
     for name in call.leaves():
         gradient = found[f"d {name}"]
         if states.get(name, name.removeprefix("p.")) in entry.stopped_gradients:
             assert not gradient.any(), f"{entry.name}: {name} has a gradient, which the paper stops"
-        else:
-            rows = gradient.flatten(0, -2) if gradient.dim() > 1 else gradient.reshape(-1, 1)
-            assert rows.abs().amax(-1).all(), f"{entry.name}: {name} gets no gradient, at least in part"
+            continue
+        rows = gradient.flatten(0, -2) if gradient.dim() > 1 else gradient.reshape(-1, 1)
+        missing |= {f"{name}[{k}]" for k in (rows == 0).all(-1).nonzero().flatten().tolist()}
+    return missing
 
 
 @every_cell

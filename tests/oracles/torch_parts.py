@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn.functional import linear, relu
 
 from oracles import torch_nn
@@ -22,21 +23,66 @@ def qrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return torch.sigmoid(linear(x, params["W_o"], params["b_o"])) * c if "W_o" in params else c, final
 
 
+def proposals(params: Parameters, x_width: int, suffix: str = "") -> Callable[..., tuple[Tensor, ...]]:
+    """torch.nn.LSTMCell on W_k, U_k and b_k: (x_t, (h, c)) -> (h, c)."""
+    weights = {
+        name: torch.cat([params[f"{letter}{suffix}_{k}"] for k in "ifco"])
+        for name, letter in {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}.items()
+    }
+    weights["bias_hh"] = torch.zeros_like(weights["bias_ih"])
+    lstm = torch.nn.LSTMCell(x_width, len(weights["bias_ih"]) // 4, dtype=weights["bias_ih"].dtype)
+    return lambda x_t, states: functional_call(lstm, weights, (x_t, states))
+
+
 def phased_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, time: Tensor) -> Found:
     """Each step proposed by torch.nn.LSTMCell, and taken as far as a triangle over the period is open."""
-    lstm = torch.nn.LSTMCell(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
-    letters = {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}
-    weights = {name: stacked(params, letter, "ifco") for name, letter in letters.items()}
-    weights["bias_hh"] = torch.zeros_like(weights["bias_ih"])
+    step = proposals(params, x.shape[-1])
     tau, r_on = params["log_tau"].exp(), params["r_on"].abs()
     outputs, states = [], tuple(hx)
     for x_t, now in zip(x, time, strict=True):
         phi = torch.remainder(now - params["s"], tau) / tau
         k = relu(1 - (2 * phi / r_on - 1).abs()) + 0.001 * phi * (phi >= r_on)
-        proposed = torch.func.functional_call(lstm, weights, (x_t, states))
+        proposed = step(x_t, states)
         states = tuple(torch.lerp(old, new, k) for old, new in zip(states, proposed, strict=True))
         outputs.append(states[0])
     return torch.stack(outputs), states
 
 
-ORACLES = {"phased_lstm": phased_lstm, "qrnn": qrnn}
+def irnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    module = torch.nn.RNN(x.shape[-1], hx[0].shape[-1], nonlinearity="relu", dtype=x.dtype)
+    weights = {"weight_ih_l0": params["W"], "weight_hh_l0": params["U"], "bias_ih_l0": params["b"]}
+    return torch_nn.run_torch(module, weights, x, hx)
+
+
+def mogrifier_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    step, (h, c), outputs = proposals(params, x.shape[-1]), hx, []
+    for x_t in x:
+        x_t = x_t * 2 * linear(h, params["Q_1"]).sigmoid()
+        h = h * 2 * linear(x_t, params["R_2"]).sigmoid()
+        x_t = x_t * 2 * linear(h, params["Q_3"]).sigmoid()
+        h = h * 2 * linear(x_t, params["R_4"]).sigmoid()
+        x_t = x_t * 2 * linear(h, params["Q_5"]).sigmoid()
+        h, c = step(x_t, (h, c))
+        outputs.append(h)
+    return torch.stack(outputs), (h, c)
+
+
+def nested_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """The inner step is LSTMCell's, from a state f * c; the gates around it are one product."""
+    W, U, b = (stacked(params, letter, "ifoc") for letter in "WUb")
+    inner, (h, c, cn), outputs = proposals(params, len(hx[0][0]), "n"), hx, []
+    for x_t in x:
+        i, f, o, g = (linear(x_t, W, b) + linear(h, U)).chunk(4, -1)
+        c, cn = inner(i.sigmoid() * g.tanh(), (f.sigmoid() * c, cn))
+        h = o.sigmoid() * c.tanh()
+        outputs.append(h)
+    return torch.stack(outputs), (h, c, cn)
+
+
+ORACLES = {
+    "irnn": irnn,
+    "phased_lstm": phased_lstm,
+    "qrnn": qrnn,
+    "nested_lstm": nested_lstm,
+    "mogrifier_lstm": mogrifier_lstm,
+}

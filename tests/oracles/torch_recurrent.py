@@ -156,10 +156,38 @@ def min_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
 def min_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     """Gates that sum to one are one gate of log f - log i."""
     f, i, n = (linear(x, params[f"W_{k}"], params[f"b_{k}"]) for k in "fih")
-    given = torch.cat([n, logsigmoid(f) - logsigmoid(i)], -1)
-    cell = torchrecurrent.TRNNCell(given.shape[-1], n.shape[-1], bias=False, dtype=x.dtype)
-    weights = {"weight_ih": torch.eye(given.shape[-1], dtype=x.dtype)}
-    return loop(lambda x_t, state: functional_call(cell, weights, (x_t, state)), given, hx)
+    return averaged(logsigmoid(f) - logsigmoid(i), n, hx)
+
+
+def rg_lru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """a decays; what comes in is brought to the size 1 - a."""
+    v = linear(x, params["W"])
+    r, i = (torch.sigmoid(linear(v, params[f"W_{k}"], params[f"b_{k}"])) for k in "ai")
+    a = torch.sigmoid(params["Lambda"]) ** (8 * r)
+    return averaged(a.logit(), (1 - a**2).sqrt() / (1 - a) * i * v, hx)
+
+
+def averaged(keep: Tensor, new: Tensor, hx: Sequence[Tensor]) -> Found:
+    """h_t = f * h_{t-1} + (1 - f) * new with f = sigmoid(keep), by its T-RNN on (new, keep)."""
+    given = torch.cat([new, keep], -1)
+    weights = {"weight_ih": torch.eye(given.shape[-1], dtype=given.dtype)}
+    return run_cell(torchrecurrent.TRNNCell, weights, given, hx)
+
+
+def gru_d(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, m: Tensor, delta: Tensor) -> Found:
+    """The GRU of its MUT2 on (u, m), from a state that has faded."""
+    h, last = hx
+    fade_x = (-(params["w_x"] * delta + params["b_x"]).clamp(min=0)).exp()
+    fade_h = (-linear(delta, params["W_d"], params["b_d"]).clamp(min=0)).exp()
+    weights = {"weight_ih": torch.cat([stacked(params, "W", "zrh"), stacked(params, "V", "zrh")], 1)}
+    weights |= {"weight_hh": stacked(params, "U", "zrh"), "bias_ih": stacked(params, "b", "zrh")}
+    outputs = []
+    for t in range(len(x)):
+        u = torch.lerp(fade_x[t] * last, x[t], m[t])
+        last = torch.lerp(last, x[t], m[t])
+        _, (h,) = run_cell(torchrecurrent.MUT2Cell, weights, torch.cat([u, m[t]], -1)[None], (fade_h[t] * h,))
+        outputs.append(h)
+    return torch.stack(outputs), (h, last)
 
 
 ORACLES: dict[str, Oracle] = {
@@ -181,5 +209,7 @@ ORACLES: dict[str, Oracle] = {
     "li_gru": gated(torchrecurrent.LiGRUCell, "zh", "zh"),
     "sru": sru,
     "min_gru": min_gru,
+    "gru_d": gru_d,
     "min_lstm": min_lstm,
+    "rg_lru": rg_lru,
 }

@@ -17,10 +17,12 @@ from carousel.cells.fast_grnn_low_rank import fast_grnn_low_rank as fast_grnn_lo
 from carousel.cells.fast_rnn import fast_rnn as fast_rnn
 from carousel.cells.gated_antisymmetric_rnn import gated_antisymmetric_rnn as gated_antisymmetric_rnn
 from carousel.cells.gru import gru as gru
+from carousel.cells.gru_d import gru_d as gru_d
 from carousel.cells.gru_reset_before import gru_reset_before as gru_reset_before
 from carousel.cells.highway import highway as highway
 from carousel.cells.indrnn import indrnn as indrnn
 from carousel.cells.intersection_rnn import intersection_rnn as intersection_rnn
+from carousel.cells.irnn import irnn as irnn
 from carousel.cells.janet import janet as janet
 from carousel.cells.layer_norm_lstm import layer_norm_lstm as layer_norm_lstm
 from carousel.cells.lem import lem as lem
@@ -42,12 +44,14 @@ from carousel.cells.min_gru import min_gru as min_gru
 from carousel.cells.min_lstm import min_lstm as min_lstm
 from carousel.cells.minimal_gated_unit import minimal_gated_unit as minimal_gated_unit
 from carousel.cells.minimal_rnn import minimal_rnn as minimal_rnn
+from carousel.cells.mogrifier_lstm import mogrifier_lstm as mogrifier_lstm
 from carousel.cells.multiplicative_lstm import multiplicative_lstm as multiplicative_lstm
 from carousel.cells.mut1 import mut1 as mut1
 from carousel.cells.mut2 import mut2 as mut2
 from carousel.cells.mut3 import mut3 as mut3
 from carousel.cells.nas_cell import nas_cell as nas_cell
 from carousel.cells.nbrc import nbrc as nbrc
+from carousel.cells.nested_lstm import nested_lstm as nested_lstm
 from carousel.cells.peephole_lstm import peephole_lstm as peephole_lstm
 from carousel.cells.peephole_lstm_c import peephole_lstm_c as peephole_lstm_c
 from carousel.cells.phased_lstm import phased_lstm as phased_lstm
@@ -59,6 +63,7 @@ from carousel.cells.registry import Entry as Entry
 from carousel.cells.registry import Registry
 from carousel.cells.res_lstm import res_lstm as res_lstm
 from carousel.cells.residual import residual as residual
+from carousel.cells.rg_lru import rg_lru as rg_lru
 from carousel.cells.scrn import scrn as scrn
 from carousel.cells.slstm import slstm as slstm
 from carousel.cells.sru import sru as sru
@@ -91,6 +96,7 @@ _registry = Registry(
         Entry(conv_lstm, 2015, layer="ConvRecurrent"),
         Entry(highway, 2015, layer="InDepth", stopped_gradients=("x",)),
         Entry(residual, 2015, layer="InDepth", stopped_gradients=("x",)),
+        Entry(irnn, 2015),
         Entry(minimal_gated_unit, 2016),
         Entry(multiplicative_lstm, 2016),
         Entry(t_rnn, 2016),
@@ -125,10 +131,13 @@ _registry = Registry(
         Entry(li_gru, 2018),
         Entry(atr, 2018),
         Entry(sru, 2018),
+        Entry(nested_lstm, 2018),
+        Entry(gru_d, 2018),
         Entry(star, 2019),
         Entry(entity_aware_lstm, 2019),
         Entry(antisymmetric_rnn, 2019),
         Entry(gated_antisymmetric_rnn, 2019),
+        Entry(mogrifier_lstm, 2020),
         Entry(brc, 2021),
         Entry(nbrc, 2021),
         Entry(cornn, 2021),
@@ -139,6 +148,7 @@ _registry = Registry(
         Entry(min_gru, 2024),
         Entry(min_lstm, 2024),
         Entry(slstm, 2024),
+        Entry(rg_lru, 2024),
     ]
 )
 
