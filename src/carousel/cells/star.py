@@ -7,7 +7,7 @@ arXiv:1911.11033.
     z_t = tanh(W_z x_t + b_z)
     h_t = tanh((1 - k_t) * h_{t-1} + k_t * z_t)
 
-Known for: stacks of a dozen layers that still train, as gradients neither vanish nor grow from one layer to the next.
+Known for: deep stacks that still train, as gradients neither vanish nor grow from one layer to the next.
 Deviates from the paper: nothing.
 Oracle: torchrecurrent's STARCell, whose weight_ih is (W_z, W_k) one below the other and whose weight_hh is U_k.
 """
