@@ -177,7 +177,7 @@ def test_vmap_over_parameters_and_rows():
 
 
 def test_status_names_every_engine():
-    assert list(engines.status()) == ["native", "torch", "eager"]
+    assert list(engines.status()) == ["native", "torch", "whole", "eager"]
     assert engines.status()["eager"] is None
 
 
@@ -189,7 +189,7 @@ def test_a_named_engine_serves_or_raises():
         engines.choose("torch", zoo.peephole_lstm, x)
     with pytest.raises(ValueError, match="know no resets"):
         engines.choose("torch", zoo.lstm, x, resets=torch.zeros(1, 1, dtype=torch.bool))
-    with pytest.raises(ValueError, match="engine is 'fast', expected one of: auto, native, torch, eager"):
+    with pytest.raises(ValueError, match="engine is 'fast', expected one of: auto, native, torch, whole, eager"):
         engines.check_name("fast")
 
 

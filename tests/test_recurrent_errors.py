@@ -24,7 +24,7 @@ CONSTRUCTION = [
     ({"num_layers": 0}, ValueError, "lstm: num_layers is 0, expected at least 1."),
     ({"num_layers": 1.5}, TypeError, "lstm: num_layers is 1.5, expected a whole number."),
     ({"dropout": 2}, ValueError, "lstm: dropout is 2, expected a probability from 0 to 1."),
-    ({"engine": "gpu"}, ValueError, "engine is 'gpu', expected one of: auto, native, torch, eager."),
+    ({"engine": "gpu"}, ValueError, "engine is 'gpu', expected one of: auto, native, torch, whole, eager."),
     ({"checkpoint_every": 0}, ValueError, "lstm: checkpoint_every is 0, expected a positive whole number of steps"),
     ({"proj_size": 3}, TypeError, "lstm: there is no size 'proj_size'."),
     ({"cell": zoo.projected_lstm}, TypeError, "projected_lstm: proj_size missing"),

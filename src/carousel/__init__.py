@@ -25,6 +25,8 @@ from carousel.graph import (
     cell,
     clip,
     clip_gradient,
+    clip_gradients,
+    clip_states,
     concat,
     cos,
     exp,
@@ -32,6 +34,7 @@ from carousel.graph import (
     floor,
     identity,
     layer_norm,
+    layer_normalized,
     log,
     mask,
     maximum,
@@ -40,6 +43,7 @@ from carousel.graph import (
     normalize,
     per_step,
     plain,
+    recurrent_dropout,
     relu,
     sigmoid,
     sin,
@@ -54,7 +58,9 @@ from carousel.graph import (
     sum,
     tanh,
     tensor_cell,
+    variational_dropout,
     where,
+    zoneout,
 )
 from carousel.info import info
 from carousel.layers import GRU, LSTM, RNN, Recurrent, replace
@@ -74,12 +80,13 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [
-    "abs", "AdditiveAttention", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient", "concat", "cos",
-    "EncoderDecoder", "exp", "expand", "floor", "Forecaster", "GRU", "HierarchicalSubsampling", "identity", "InDepth",
-    "info", "layer_norm", "log", "LSTM", "LSTMFCN", "mask", "maximum", "mean", "minimum", "MultiplicativeAttention",
-    "normalize", "per_step", "plain", "Recurrent", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax",
-    "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell",
-    "use_engine", "where",
+    "abs", "AdditiveAttention", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient", "clip_gradients",
+    "clip_states", "concat", "cos", "EncoderDecoder", "exp", "expand", "floor", "Forecaster", "GRU",
+    "HierarchicalSubsampling", "identity", "InDepth", "info", "layer_norm", "layer_normalized", "log", "LSTM",
+    "LSTMFCN", "mask", "maximum", "mean", "minimum", "MultiplicativeAttention", "normalize", "per_step", "plain",
+    "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax", "softplus",
+    "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell", "use_engine",
+    "variational_dropout", "where", "zoneout",
 ]
 # fmt: on
 

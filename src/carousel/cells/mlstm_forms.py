@@ -18,7 +18,7 @@ Legend: B batch, T time, d the size of a head, N chunks, L steps of a chunk.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +84,7 @@ def step(q: Tensor, k: Tensor, v: Tensor, i: Tensor, log_f: Tensor, state: State
 
 
 def parallel(
-    q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, state: State | None = None, **options: object
+    q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, state: State | None = None, **options: Any
 ) -> tuple[Tensor, State]:
     """All steps at once, each looking back at all before it: arguments and results as those of `recurrent`.
 
@@ -95,7 +95,7 @@ def parallel(
     >>> torch.allclose(parallel(q, k, v, i, f)[0], recurrent(q, k, v, i, f)[0], atol=1e-5)
     True
     """
-    return chunkwise(q, k, v, i, f, state, max(1, q.shape[2]), **options)  # type: ignore[arg-type]
+    return chunkwise(q, k, v, i, f, state, max(1, q.shape[2]), **options)
 
 
 def chunkwise(
@@ -124,7 +124,7 @@ def chunkwise(
     if chunk_size < 1:
         raise ValueError(f"mlstm: chunk_size is {chunk_size}, expected at least 1.")
     T, zero = q.shape[2], _zero(q, v)
-    state, fresh = state or zero, initial or zero
+    state, fresh, chunk_size = state or zero, initial or zero, min(chunk_size, max(T, 1))
     log_f, k = log_forget(f, forget), k / math.sqrt(k.shape[-1])
     if T == 0:
         return v.new_zeros(v.shape), state
@@ -177,13 +177,17 @@ def _between(k: Tensor, v: Tensor, gates: _Gates, state: State, fresh: State) ->
     new_C, new_n = (v * weights).transpose(-1, -2) @ k, (weights * k).sum(-2)
     decays = torch.exp(carried + taken - after)
     found = []
-    for chunk, (C, n, decay) in enumerate(zip(new_C.unbind(2), new_n.unbind(2), decays.unbind(2), strict=True)):
+    for chunk in range(k.shape[2]):
         found.append(state)
         start = state if since_cut is None else _choose(since_cut[:, :, chunk, -1], fresh, state)
-        decay = decay[..., None]
-        state = (decay[..., None] * start[0] + C, decay * start[1] + n, after[:, :, chunk])
-    all_C, all_n, all_m = (torch.stack(values, 2) for values in zip(*found, strict=True))
-    return (all_C, all_n, all_m), state
+        decay = decays[:, :, chunk, None]
+        state = (
+            decay[..., None] * start[0] + new_C[:, :, chunk],
+            decay * start[1] + new_n[:, :, chunk],
+            after[:, :, chunk],
+        )
+    C, n, m_before = (torch.stack(values, 2) for values in zip(*found, strict=True))
+    return (C, n, m_before), state
 
 
 def _within(q: Tensor, k: Tensor, v: Tensor, gates: _Gates, starts: State, fresh: State, eps: float) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from carousel.cells.page import Page, read_page
-from carousel.graph import Cell
+from carousel.graph import AnyCell, Cell, TensorCell
 from carousel.graph.loading import module_from
 
 
@@ -20,7 +20,7 @@ class Entry:
     `stopped_gradients` names the parameters and states whose gradient the paper stops.
     """
 
-    cell: Cell
+    cell: AnyCell
     year: int
     layer: str = "Recurrent"
     stopped_gradients: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Registry:
             f"For one of your own write FILE.py:NAME."
         )
 
-    def get(self, name: str) -> Cell:
+    def get(self, name: str) -> AnyCell:
         """The registered cell of that name. Raises ValueError, naming the closest, where there is none.
 
         >>> import carousel as ca
@@ -87,7 +87,7 @@ class Registry:
         """
         return self.entry(name).cell
 
-    def load(self, spec: str) -> Cell:
+    def load(self, spec: str) -> AnyCell:
         """A registered cell by name, or one of a user's own file as `path/to/file.py:name`.
 
         Raises ValueError where there is no such cell, file or name, or where it is no cell. Errors of the file itself
@@ -106,9 +106,9 @@ class Registry:
             raise ValueError(f"cell {spec!r}: there is no file {path}.")
         module = module_from(path)
         found = getattr(module, name, None)
-        if isinstance(found, Cell):
+        if isinstance(found, Cell | TensorCell):
             return found
-        cells = sorted(key for key, value in vars(module).items() if isinstance(value, Cell))
+        cells = sorted(key for key, value in vars(module).items() if isinstance(value, Cell | TensorCell))
         known = f"The cells there are: {', '.join(cells)}." if cells else "There is no cell in it."
         if found is not None:
             kind = type(found).__name__

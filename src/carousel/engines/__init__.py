@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from carousel.engines import eager, native, torch_operator
+from carousel.engines import eager, native, torch_operator, whole
 from carousel.engines.params import Parameters
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
 
 __all__ = ["Parameters", "check_name", "choose", "scan", "serves", "status", "use_engine"]
 
-PREFERENCE: dict[str, ModuleType] = {"native": native, "torch": torch_operator, "eager": eager}
+PREFERENCE: dict[str, ModuleType] = {"native": native, "torch": torch_operator, "whole": whole, "eager": eager}
 
 _chosen = threading.local()  # a context variable would stop torch.compile
 
@@ -67,12 +67,14 @@ def status() -> dict[str, str | None]:
     return {name: engine.status() for name, engine in PREFERENCE.items()}
 
 
-def serves(name: str, cell: Cell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str | None:
+def serves(
+    name: str, cell: AnyCell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()
+) -> str | None:
     """Why the engine `name` cannot run `cell` on `x`, or None if it can."""
     return PREFERENCE[name].status() or PREFERENCE[name].serves(cell, x, resets=resets, record=record)
 
 
-def choose(name: str, cell: Cell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str:
+def choose(name: str, cell: AnyCell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str:
     """The engine to run `cell` on `x`: the one named by the layer, or else by `use_engine`, or else the best.
 
     Raises ValueError, with the reason, if the named engine cannot serve.
@@ -95,7 +97,7 @@ def choose(name: str, cell: Cell, x: Tensor, *, resets: Tensor | None = None, re
 
 def scan(
     name: str,
-    cell: Cell,
+    cell: AnyCell,
     sizes: Mapping[str, int],
     x: Tensor,
     hx: Sequence[Tensor] | None,
@@ -110,7 +112,7 @@ def scan(
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs one direction of one layer over a whole sequence on the engine `name`.
 
-    Legend: T time, B batch, D input features, w the width of what is meant.
+    Legend: T time, B batch, D input features, w the width of what is meant, or the shape where a state is a matrix.
 
     Args:
         cell: the equations, and `sizes` the numbers for its symbolic sizes.

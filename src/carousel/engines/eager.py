@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from carousel.engines import loop
 from carousel.engines.evaluate import needed, run
 from carousel.engines.params import Parameters, starts
-from carousel.graph.cell import NUMBERED
+from carousel.engines.rows import cuts, fill, within
+from carousel.graph.cell import NUMBERED, Cell
 from carousel.graph.levels import LOOP, STEP, levels
 from carousel.graph.step import LEAVES
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell, Step
+    from carousel.graph import AnyCell, Step
 
 
 def status() -> str | None:
@@ -29,13 +31,13 @@ def status() -> str | None:
     return None
 
 
-def serves(cell: Cell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str | None:
+def serves(cell: AnyCell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str | None:
     """Why the engine cannot run the cell on `x`: any cell, device and dtype will do."""
     return None
 
 
 def scan(
-    cell: Cell,
+    cell: AnyCell,
     sizes: Mapping[str, int],
     x: Tensor,
     hx: Sequence[Tensor] | None,
@@ -49,6 +51,8 @@ def scan(
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs one direction of one layer over a whole sequence (see `carousel.engines.scan`)."""
+    if not isinstance(cell, Cell):
+        return loop.scan(cell, sizes, x, hx, params, sides, lengths, resets, initial, reverse, record)
     step = cell.step
     T, B = x.shape[:2]
     active = None if lengths is None else within(lengths, T, x.device)  # (T, B, 1)
@@ -68,22 +72,6 @@ def scan(
     return finish(step.output), final, {name: finish(n) for name, n in zip(record, recorded, strict=True)}
 
 
-def within(lengths: Tensor, T: int, device: torch.device) -> Tensor:
-    """(T, B, 1) bool: whether step t lies within row b's length."""
-    return (torch.arange(T)[:, None] < lengths).to(device).unsqueeze(-1)
-
-
-def cuts(resets: Tensor | None, active: Tensor | None, reverse: bool) -> Tensor | None:
-    """(T, B, 1) bool: whether the state that step t takes over is replaced by the initial one.
-
-    In reverse the cut lies between t and t - 1, so that it is step t - 1 which starts afresh.
-    """
-    if resets is None:
-        return None
-    cut = resets.unsqueeze(-1) if active is None else resets.unsqueeze(-1) & active
-    return torch.cat([cut[1:], torch.zeros_like(cut[:1])]) if reverse else cut
-
-
 def _leaves(
     cell: Cell, x: Tensor, params: Parameters | Mapping, sides: Mapping, lengths: Tensor | None, active: Tensor | None
 ) -> dict:
@@ -101,26 +89,6 @@ def _leaves(
         elif node.op == "time":
             values[index] = torch.arange(T, dtype=x.dtype, device=x.device).view(T, 1, 1)
     return values
-
-
-def fill(value: Tensor, lengths: Tensor | None, active: Tensor | None) -> Tensor:
-    """`value` (T, B, w) or (B, w) with its padding overwritten by entries that are real.
-
-    The steps past a row's end are computed and thrown away. Zeros would not do for them: where an equation has no
-    finite slope at zero, the gradient of what is thrown away is zero times infinity.
-    """
-    if lengths is None or value.shape[0] == 0 or lengths.numel() == 0:
-        return value
-    assert active is not None
-    B, device = len(lengths), value.device
-    row = torch.where(lengths > 0, torch.arange(B), lengths.argmax())  # (B,): an empty row borrows the longest one
-    if value.dim() == 2:
-        real, filler = (lengths > 0).to(device)[:, None], value.detach()[row.to(device)]
-    else:
-        t = torch.minimum(torch.arange(len(value))[:, None], (lengths[row] - 1).clamp(min=0))  # (T, B)
-        real, filler = active, value.detach()[t.to(device), row.to(device)]
-    filler = torch.where((lengths.max() > 0).to(device), filler, 1)  # all rows are empty
-    return torch.where(real, value, filler)
 
 
 # The orders that `_order` returns: what to compute before, in and after the loop; which values of the loop are read

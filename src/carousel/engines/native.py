@@ -19,12 +19,12 @@ from carousel.engines.evaluate import evaluate
 from carousel.engines.native_autograd import call
 from carousel.engines.native_call import DTYPES, MISSING
 from carousel.engines.params import Layout, Parameters
-from carousel.graph.cell import NUMBERED
+from carousel.graph.cell import NUMBERED, Cell
 from carousel.graph.levels import STEP, levels
 from carousel.graph.passes.compiling import Leaf, Sizes, leaves, programs
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
 
 
 class Kind(NamedTuple):
@@ -58,8 +58,10 @@ def status() -> str | None:
     return MISSING
 
 
-def serves(cell: Cell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str | None:
+def serves(cell: AnyCell, x: Tensor, *, resets: Tensor | None = None, record: Sequence[str] = ()) -> str | None:
     """Why the engine cannot run the cell on `x`, or None."""
+    if not isinstance(cell, Cell):
+        return f"the native engine runs steps on rows, and {cell.name} has matrices"
     if x.device.type != "cpu":
         return f"the native engine runs on the CPU, x is on {x.device}"
     if x.dtype not in DTYPES:

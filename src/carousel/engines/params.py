@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
 
 Layout = tuple[tuple[str, int, int, int], ...]  # name, tensor, first row, rows; no rows: the whole tensor
 
@@ -51,16 +52,22 @@ class Parameters:
 
 
 def starts(
-    cell: Cell,
+    cell: AnyCell,
     sizes: Mapping[str, int],
     x: Tensor,
     hx: Sequence[Tensor] | None,
     initial: Sequence[Tensor] | None,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The states before the first step and the cell's initial ones, each (B, w), in place of None (see `scan`)."""
-    B = x.shape[1]
+    """The states before the first step and the cell's initial ones, each (B, ...), in place of None (see `scan`)."""
+    shapes = cell.state_shapes(**sizes)
     if initial is None:
-        fresh = tuple(x.new_zeros(B, width) for width in cell.state_widths(**sizes))
+        fresh = tuple(x.new_zeros(x.shape[1], *shape) for shape in shapes)
     else:
-        fresh = tuple(s.expand(B, s.shape[-1]) for s in initial)
+        fresh = tuple(s.expand(x.shape[1], *shape) for s, shape in zip(initial, shapes, strict=True))
     return (fresh if hx is None else tuple(hx)), fresh
+
+
+def choose(rows: Tensor, these: Sequence[Tensor], those: Sequence[Tensor]) -> list[Tensor]:
+    """For each pair of states (B, ...) the first in the rows (B,) that are set, the second in the others."""
+    pairs = zip(these, those, strict=True)
+    return [torch.where(rows.view(-1, *[1] * (b.dim() - 1)), a, b) for a, b in pairs]

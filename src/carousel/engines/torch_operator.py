@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from carousel import cells
-from carousel.engines.eager import fill, within
 from carousel.engines.params import Parameters, starts
+from carousel.engines.rows import fill, turned, within
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -69,10 +69,10 @@ def scan(
     state = [h.unsqueeze(0).contiguous() for h in hx]
     start = state[0] if len(state) == 1 else state
     if lengths is None:
-        y, *final = operator(_reversed(x, reverse), start, weights, True, 1, 0.0, False, False, False)
-        return _reversed(y, reverse), tuple(h.squeeze(0) for h in final), {}
+        y, *final = operator(turned(x, None) if reverse else x, start, weights, True, 1, 0.0, False, False, False)
+        return turned(y, None) if reverse else y, tuple(h.squeeze(0) for h in final), {}
     if reverse:
-        x = _reversed_rows(x, lengths)
+        x = turned(x, lengths)
     # A packed sequence must have a step in every row: empty ones get one, which is thrown away.
     active = within(lengths, T, x.device)
     packed = pack_padded_sequence(fill(x, lengths, active), lengths.clamp(min=1), enforce_sorted=False)
@@ -82,7 +82,7 @@ def scan(
     y, _ = pad_packed_sequence(packed._replace(data=data), total_length=T)
     y = torch.where(active, y, 0)
     ends = (torch.where(active[0], s[0, back], h) for s, h in zip(final, hx, strict=True))
-    return _reversed_rows(y, lengths) if reverse else y, tuple(ends), {}
+    return turned(y, lengths) if reverse else y, tuple(ends), {}
 
 
 def _weights(cell: Cell, params: Parameters) -> list[Tensor]:
@@ -102,14 +102,3 @@ def _stacked(params: Parameters, names: Sequence[str]) -> Tensor:
             return whole
     last = params[names[-1]]
     return torch.cat([torch.zeros_like(last) if name == "0" else params[name] for name in names])
-
-
-def _reversed(x: Tensor, reverse: bool) -> Tensor:
-    return x.flip(0) if reverse else x
-
-
-def _reversed_rows(x: Tensor, lengths: Tensor) -> Tensor:
-    """Each row turned round within its length; what lies beyond stays."""
-    t = torch.arange(len(x))[:, None]
-    source = torch.where(t < lengths, lengths - 1 - t, t).to(x.device)  # (T, B)
-    return x.gather(0, source.unsqueeze(-1).expand_as(x))

@@ -32,20 +32,33 @@ from carousel.graph.functions import (
     where,
 )
 from carousel.graph.step import Node, Parameter, Step
+from carousel.graph.tensor_cell import AnyCell, TensorCell, tensor_cell
 from carousel.graph.tensors import plain
+from carousel.graph.transforms import (
+    clip_gradients,
+    clip_states,
+    layer_normalized,
+    recurrent_dropout,
+    variational_dropout,
+    zoneout,
+)
 from carousel.graph.widths import Width
 
 __all__ = [
+    "AnyCell",
     "Cell",
     "Node",
     "Parameter",
     "Side",
     "Step",
+    "TensorCell",
     "Width",
     "abs",
     "cell",
     "clip",
     "clip_gradient",
+    "clip_gradients",
+    "clip_states",
     "concat",
     "cos",
     "exp",
@@ -53,6 +66,7 @@ __all__ = [
     "floor",
     "identity",
     "layer_norm",
+    "layer_normalized",
     "log",
     "mask",
     "maximum",
@@ -61,6 +75,7 @@ __all__ = [
     "normalize",
     "per_step",
     "plain",
+    "recurrent_dropout",
     "relu",
     "sigmoid",
     "sin",
@@ -74,5 +89,8 @@ __all__ = [
     "stop_gradient",
     "sum",
     "tanh",
+    "tensor_cell",
+    "variational_dropout",
     "where",
+    "zoneout",
 ]

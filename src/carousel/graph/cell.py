@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import importlib
 import inspect
@@ -11,7 +10,7 @@ import json
 import numbers
 import pickle
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 from carousel.errors import CellError
@@ -21,6 +20,7 @@ from carousel.graph.define import Declarations, define, sizes_of
 from carousel.graph.latex import latex
 from carousel.graph.patterns import lookup, override
 from carousel.graph.show import equations, show
+from carousel.graph.sizes import check_sizes, hint
 from carousel.graph.step import Step
 from carousel.graph.tracing import Trace
 from carousel.graph.values import Parameters, Traced, Value
@@ -99,6 +99,20 @@ class Cell:
         return self._source
 
     @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters, learned or fixed, in order of first use."""
+        return tuple(self.step.parameters)
+
+    def heads(self, name: str) -> int:
+        """How many blocks a parameter's matrix has on its diagonal; 1 if it is no such matrix."""
+        return self.step.parameters[name].heads
+
+    @property
+    def recordable(self) -> tuple[str, ...]:
+        """The names that `record=` takes: all that the equations name."""
+        return tuple(self.step.names)
+
+    @property
     def equations(self) -> str:
         """The equations as they are written (in LaTeX where their source is not at hand)."""
         return self._equations if self._source is None else equations(self)
@@ -134,7 +148,7 @@ class Cell:
         """
         for name in options:
             if name not in self.options:
-                raise TypeError(f"{self.name}: there is no option {name!r}.{_hint(name, self.options)}")
+                raise TypeError(f"{self.name}: there is no option {name!r}.{hint(name, self.options)}")
         return type(self)(self.fn, self.declared, {**self.options, **options})
 
     def shapes(self, **sizes: int) -> dict[str, tuple[int, ...]]:
@@ -153,6 +167,10 @@ class Cell:
         """The width of each state."""
         self.check_sizes(sizes)
         return tuple(self.step.nodes[k].width.resolve(sizes) for k in self.step.outputs)
+
+    def state_shapes(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
+        """The shape of each state of one row."""
+        return tuple((width,) for width in self.state_widths(**sizes))
 
     def output_width(self, **sizes: int) -> int:
         """The width of the output."""
@@ -174,15 +192,7 @@ class Cell:
 
     def check_sizes(self, sizes: Mapping[str, Any]) -> None:
         """TypeError unless exactly the cell's sizes are given, ValueError where they do not fit its equations."""
-        for name in sizes:
-            if name not in self.sizes:
-                raise TypeError(f"{self.name}: there is no size {name!r}.{_hint(name, self.sizes)}")
-        missing = [name for name in self.sizes if name not in sizes]
-        if missing:
-            raise TypeError(f"{self.name}: {', '.join(missing)} missing; this cell's sizes: {', '.join(self.sizes)}.")
-        for name, size in sizes.items():
-            if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"{self.name}: {name} is {size!r}, expected a positive whole number.")
+        check_sizes(self.name, self.sizes, sizes)
         self._check_fit(sizes)
 
     def _check_fit(self, sizes: Mapping[str, int]) -> None:
@@ -221,7 +231,7 @@ class Cell:
         needed = [*self.sides, *([self.time] if self.time else [])]
         for name in keywords:
             if name not in needed and name not in self.options:
-                raise TypeError(f"{self.name}: there is no argument {name!r}.{_hint(name, [*needed, *self.options])}")
+                raise TypeError(f"{self.name}: there is no argument {name!r}.{hint(name, [*needed, *self.options])}")
         missing = [name for name in needed if name not in keywords]
         if missing:
             raise TypeError(f"{self.name}: {missing[0]} is missing; pass {missing[0]}=... (it is given at every call).")
@@ -255,7 +265,7 @@ class Cell:
                 raise CellError(f"{self.name}: widths[{name!r}]: {error}") from None
         for name, value in self.declared.initial.items():
             if name not in self.states:
-                raise CellError(f"{self.name}: initial= names {name!r}, which is no state.{_hint(name, self.states)}")
+                raise CellError(f"{self.name}: initial= names {name!r}, which is no state.{hint(name, self.states)}")
             if not isinstance(value, numbers.Real):
                 raise CellError(f"{self.name}: initial[{name!r}] is {value!r}, expected a number.")
         for name, shape in self.declared.shapes.items():
@@ -274,7 +284,7 @@ class Cell:
                 if not fnmatch.filter(self.step.parameters, pattern):
                     known = self.step.parameters
                     raise CellError(
-                        f"{self.name}: {kind}= has {pattern!r}, which matches no parameter.{_hint(pattern, known)}"
+                        f"{self.name}: {kind}= has {pattern!r}, which matches no parameter.{hint(pattern, known)}"
                     )
 
     # -- as an object
@@ -335,12 +345,6 @@ def _restore(stored: str, reference: tuple[str, str, str | None] | None, changed
 
 def _short(value: Any) -> str:
     return str(getattr(value, "__name__", repr(value)))
-
-
-def _hint(given: str, known: Iterable[str]) -> str:
-    lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), lower, 1)
-    return f" Did you mean {lower[close[0]]!r}?" if close else f" Known are: {', '.join(known) or 'none'}."
 
 
 @overload

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from carousel.graph.latex import latex
 
@@ -41,13 +42,18 @@ def show(cell: Cell) -> str:
 
 def equations(cell: Cell) -> str:
     """The body of the function as written; where its source is not at hand, the equations in LaTeX."""
+    return written(cell.fn) or latex(cell)
+
+
+def written(fn: Callable[..., Any]) -> str | None:
+    """The body of a function as written, or None where its source is not at hand."""
     try:
-        source = textwrap.dedent(inspect.getsource(cell.fn))
+        source = textwrap.dedent(inspect.getsource(fn))
         function = ast.parse(source).body[0]
     except (OSError, TypeError, SyntaxError):
-        return latex(cell)
+        return None
     if not isinstance(function, ast.FunctionDef):
-        return latex(cell)
+        return None
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     lines = source.splitlines()[body[0].lineno - 1 : body[-1].end_lineno]
     if body[0].lineno == function.lineno:  # def f(x, h, p): return ...

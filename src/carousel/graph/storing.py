@@ -6,8 +6,10 @@ What is stored is the traced step, so that a stored cell runs on every engine; o
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -20,18 +22,26 @@ from carousel.graph.step import Node, Parameter, Step
 from carousel.graph.widths import Width
 
 if TYPE_CHECKING:
-    from carousel.graph.cell import Cell
+    from carousel.graph.tensor_cell import AnyCell, TensorCell
 
 FORMAT = 1
+_OURS = re.compile(r"(carousel\.cells\.\w+):(\w+)")
 
 
-def to_data(cell: Cell) -> dict[str, Any]:
+def to_data(cell: AnyCell) -> dict[str, Any]:
     """The cell as a dictionary of strings, numbers and lists.
+
+    The function of a `TensorCell` is no data: stored are its place in `carousel.cells` and its options. Raises
+    CellError for one that is elsewhere.
 
     >>> from carousel.cells import elman
     >>> from_data(to_data(elman)).shapes(input_size=3, hidden_size=5)
     {'W': (5, 3), 'U': (5, 5), 'b': (5,)}
     """
+    from carousel.graph.cell import Cell
+
+    if not isinstance(cell, Cell):
+        return _place(cell)
     step = cell.step
     return {
         "format": FORMAT,
@@ -56,14 +66,43 @@ def to_data(cell: Cell) -> dict[str, Any]:
     }
 
 
-def from_data(data: dict[str, Any]) -> Cell:
-    """The cell of `to_data`. Raises CellError for data of another format."""
+def _place(cell: TensorCell) -> dict[str, Any]:
+    place, changed = f"{cell.fn.__module__}:{cell.fn.__qualname__}", cell.changed_options()
+    if not _OURS.fullmatch(place):
+        raise CellError(
+            f"{cell.name} cannot be stored: it is a function on tensors, and a model folder holds data, never a "
+            f"program. The registered ones can be stored, and every cell made by @carousel.cell."
+        )
+    for name, value in changed.items():
+        if not isinstance(value, bool | int | float | str):
+            raise CellError(f"{cell.name} cannot be stored: its option {name} is {value!r}, which is no plain data.")
+    return {"format": FORMAT, "name": cell.name, "tensor_cell": place, "options": changed}
+
+
+def _at_place(data: dict[str, Any]) -> TensorCell:
+    """The cell that `_place` names; nothing outside of `carousel.cells` is looked at."""
+    from carousel.graph.tensor_cell import TensorCell
+
+    place = _OURS.fullmatch(data["tensor_cell"])
+    try:
+        found = getattr(importlib.import_module(place[1]), place[2]) if place else None
+    except (ImportError, AttributeError):
+        found = None
+    if not isinstance(found, TensorCell):
+        raise CellError(f"a stored cell is {data['tensor_cell']!r}, which this version of carousel does not have.")
+    return found.with_(**data["options"]) if data["options"] else found
+
+
+def from_data(data: dict[str, Any]) -> Any:
+    """The `Cell` or `TensorCell` of `to_data`. Raises CellError for data of another format, or a cell that is not there."""
     from carousel.graph.cell import Cell
 
     if data.get("format") != FORMAT:
         raise CellError(
             f"a stored cell has format {data.get('format')!r}, expected {FORMAT}: it was written by another version."
         )
+    if "tensor_cell" in data:
+        return _at_place(data)
     nodes = [_node(line) for line in data["nodes"]]
     parameters = {
         name: Parameter(name, kind, tuple(map(_width, widths)), heads, None)

@@ -5,33 +5,36 @@ Legend: T time, B batch, w the width of what is meant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from carousel import engines
-from carousel.engines.params import Parameters, starts
+from carousel.engines.params import Parameters, choose, starts
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
 
 
 def scan(
     every: int | None,
+    run: Callable,
     engine: str,
-    cell: Cell,
+    cell: AnyCell,
     sizes: Mapping[str, int],
     x: Tensor,
     hx: Sequence[Tensor] | None,
     params: Parameters | Mapping[str, Tensor],
     **options: Any,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
-    """`engines.scan`, in segments of `every` steps that the backward pass computes again; None keeps everything."""
+    """`run`, that is `engines.scan` or one like it, in segments of `every` steps that the backward pass computes again.
+
+    None keeps everything.
+    """
     if every is None or len(x) <= every or not torch.is_grad_enabled():
-        return engines.scan(engine, cell, sizes, x, hx, params, **options)
+        return run(engine, cell, sizes, x, hx, params, **options)
     lengths, resets, reverse = options["lengths"], options["resets"], options["reverse"]
     pieces = _pieces(cell, every, x, options)
     first, options["initial"] = starts(cell, sizes, x, hx, options["initial"])
@@ -42,7 +45,7 @@ def scan(
         x_piece, more = pieces[number]
 
         def segment(x: Tensor, *state: Tensor, more: dict = more) -> Any:
-            return engines.scan(engine, cell, sizes, x, state, params, **more)
+            return run(engine, cell, sizes, x, state, params, **more)
 
         # Masks were drawn before, so there is no random state to keep.
         y, state, seen = checkpoint(segment, x_piece, *state, use_reentrant=False, preserve_rng_state=False)
@@ -53,7 +56,7 @@ def scan(
     return y, tuple(state), {name: torch.cat([seen[name] for _, seen in found]) for name in options["record"]}
 
 
-def _pieces(cell: Cell, every: int, x: Tensor, options: Mapping[str, Any]) -> list[tuple[Tensor, dict]]:
+def _pieces(cell: AnyCell, every: int, x: Tensor, options: Mapping[str, Any]) -> list[tuple[Tensor, dict]]:
     """Everything that has a time axis in segments: for each, x and the options of its scan.
 
     `split` and not slices: its gradient is one concatenation, not a sum of as many full-sized tensors.
@@ -75,4 +78,4 @@ def _pieces(cell: Cell, every: int, x: Tensor, options: Mapping[str, Any]) -> li
 def _cut(resets: Tensor, lengths: Tensor | None, t: int, state: Sequence[Tensor], initial: Sequence[Tensor]) -> list:
     """The state that the segment before `t` takes over in reverse: the initial one in rows that `t` resets."""
     cut = resets[t] if lengths is None else resets[t] & (t < lengths).to(resets.device)
-    return [torch.where(cut[:, None], s, h) for s, h in zip(initial, state, strict=True)]
+    return choose(cut, initial, state)

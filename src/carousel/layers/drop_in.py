@@ -38,8 +38,8 @@ class DropIn(nn.RNNBase):
     def _weights(self, end: str) -> Parameters:
         raise NotImplementedError
 
-    def _state_widths(self) -> tuple[int, ...]:
-        return (self.hidden_size,)
+    def _state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.hidden_size,),)
 
     def _biases(self, end: str, like: Tensor) -> tuple[Tensor, Tensor]:
         """Both biases, zeros where the layer has none."""
@@ -60,7 +60,7 @@ class DropIn(nn.RNNBase):
             cell=self._cell(),
             sizes=sizes,
             output_width=self.proj_size or self.hidden_size,
-            state_widths=self._state_widths(),
+            state_shapes=self._state_shapes(),
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
             batch_first=self.batch_first,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
 
 Start = float | Sequence[float] | Callable[[Tensor], Any]
 
@@ -38,12 +38,12 @@ def start(parameter: Tensor, how: Start | None, fan: int, blocks: bool | None = 
             parameter.copy_(spread(how, parameter))
 
 
-def check_patterns(cell: Cell, argument: str, patterns: Iterable[str]) -> None:
+def check_patterns(cell: AnyCell, argument: str, patterns: Iterable[str]) -> None:
     """ValueError for a pattern that matches no parameter of the cell, or none that is learned."""
-    learned = [name for name in cell.step.parameters if cell.fixed_value(name) is None]
+    learned = [name for name in cell.parameters if cell.fixed_value(name) is None]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in learned):
-            matches = [name for name in cell.step.parameters if fnmatchcase(name, pattern)]
+            matches = [name for name in cell.parameters if fnmatchcase(name, pattern)]
             why = f"{', '.join(matches)}, which the cell fixes" if matches else "no parameter"
             raise ValueError(
                 f"{cell.name}: {argument} has {pattern!r}, which matches {why}; the learned parameters are: "

@@ -48,8 +48,8 @@ class LSTM(DropIn, nn.LSTM):
     def _cell(self) -> Cell:
         return cells.projected_lstm if self.proj_size else cells.lstm
 
-    def _state_widths(self) -> tuple[int, ...]:
-        return (self.proj_size or self.hidden_size, self.hidden_size)
+    def _state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.proj_size or self.hidden_size,), (self.hidden_size,))
 
     def _weights(self, end: str) -> Parameters:
         w_ih, w_hh = getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
 from carousel.engines.params import Parameters
-from carousel.graph import Cell
+from carousel.graph import AnyCell, Cell, TensorCell
 from carousel.graph.patterns import lookup, override
 from carousel.layers import stack as driver
 from carousel.layers.initial import Start, check_patterns, start
@@ -60,7 +60,7 @@ class Recurrent(nn.Module):
 
     def __init__(
         self,
-        cell: Cell,
+        cell: AnyCell,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
@@ -79,7 +79,7 @@ class Recurrent(nn.Module):
         **sizes: int,
     ) -> None:
         super().__init__()
-        if not isinstance(cell, Cell):
+        if not isinstance(cell, Cell | TensorCell):
             raise TypeError(f"Recurrent: cell is a {type(cell).__name__}, expected a cell made by @carousel.cell.")
         self.cell = cell
         self.input_size = _check_count(cell, "input_size", input_size, self._least_input)
@@ -87,7 +87,7 @@ class Recurrent(nn.Module):
         self.sizes = {"input_size": input_size, "hidden_size": hidden_size, **sizes}
         if "hidden_size" not in cell.sizes:
             del self.sizes["hidden_size"]
-        self._output_width, self._state_widths = cell.output_width(**self.sizes), cell.state_widths(**self.sizes)
+        self._output_width, self._state_shapes = cell.output_width(**self.sizes), cell.state_shapes(**self.sizes)
         self.num_layers = _check_count(cell, "num_layers", num_layers)
         self.bidirectional = bidirectional
         self.batch_first = batch_first
@@ -121,8 +121,8 @@ class Recurrent(nn.Module):
                 else:
                     self.register_buffer(name + end, torch.full(shape, float(fixed), **factory))
             if self.learn_initial:
-                for state, width in zip(cell.states, self._state_widths, strict=True):
-                    begin = nn.Parameter(torch.empty(width, **factory))
+                for state, shape in zip(cell.states, self._state_shapes, strict=True):
+                    begin = nn.Parameter(torch.empty(shape, **factory))
                     self.register_parameter(f"initial_{state}{end}", begin)
 
     def reset_parameters(self) -> None:
@@ -140,7 +140,7 @@ class Recurrent(nn.Module):
         return self.cell.shapes(**sizes)
 
     def _start(self, name: str, parameter: Tensor, how: Start | None) -> None:
-        start(parameter, how, self.hidden_size, blocks=self.cell.step.parameters[name].heads > 1)
+        start(parameter, how, self.hidden_size, blocks=self.cell.heads(name) > 1)
 
     def _stack(self) -> driver.Stack:
         return driver.Stack(
@@ -148,7 +148,7 @@ class Recurrent(nn.Module):
             cell=self.cell,
             sizes=self.sizes,
             output_width=self._output_width,
-            state_widths=self._state_widths,
+            state_shapes=self._state_shapes,
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
             batch_first=self.batch_first,
@@ -176,9 +176,8 @@ class Recurrent(nn.Module):
             return [getattr(self, f"initial_{state}{end}") for state in self.cell.states]
         if not any(self.cell.initial.values()):
             return None  # zeros
-        return [
-            x.new_full((w,), self.cell.initial[s]) for s, w in zip(self.cell.states, self._state_widths, strict=True)
-        ]
+        states = zip(self.cell.states, self._state_shapes, strict=True)
+        return [x.new_full(shape, self.cell.initial[state]) for state, shape in states]
 
     def forward(
         self,
@@ -239,7 +238,7 @@ class Recurrent(nn.Module):
         return ", ".join(parts)
 
 
-def _check_count(cell: Cell, name: str, value: int, least: int = 1) -> int:
+def _check_count(cell: AnyCell, name: str, value: int, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{cell.name}: {name} is {value!r}, expected a whole number.")
     if value < least:

@@ -1,12 +1,14 @@
 """The one driver of layers: it stacks layers and directions, whatever the parameters are called.
 
-Legend: T time, B batch, D input features, L layers x directions, w the width of what is meant.
+Legend: T time, B batch, N rows (B, or with images B times their positions), D input features, L layers x directions, w
+the width of what is meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,13 +17,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
+from carousel.engines import convolution
 from carousel.engines.params import Parameters
 from carousel.layers import checkpoint
-from carousel.layers.inputs import Lengths, autocasting, read_input, read_resets, read_sides, read_states
+from carousel.layers.inputs import AXES, Lengths, autocasting, read_input, read_resets, read_sides, read_states
 from carousel.layers.masks import mask
 
 if TYPE_CHECKING:
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
 
 States = tuple[Tensor, ...]
 
@@ -29,14 +32,15 @@ States = tuple[Tensor, ...]
 class Stack(NamedTuple):
     """What a layer module tells the driver. `weights` and `initial` give what belongs to a suffix such as `_l0`.
 
-    `initial` also takes the layer's input, for dtype and device; None is zero.
+    `initial` also takes the layer's input, for dtype and device; None is zero. `dims` counts the axes of images, for
+    layers whose products are convolutions. `scan` runs one direction of one layer.
     """
 
     name: str
-    cell: Cell
+    cell: AnyCell
     sizes: Mapping[str, int]
     output_width: int
-    state_widths: Sequence[int]
+    state_shapes: Sequence[tuple[int, ...]]
     num_layers: int
     bidirectional: bool
     batch_first: bool
@@ -47,6 +51,8 @@ class Stack(NamedTuple):
     initial: Callable[[str, Tensor], Sequence[Tensor] | None]
     masks: Mapping[str, float] = {}
     checkpoint_every: int | None = None
+    dims: int = 0
+    scan: Callable = engines.scan
 
     @property
     def directions(self) -> int:
@@ -84,19 +90,22 @@ def forward(
     weight = weights[0].tensors[0] if weights[0].tensors else None
     cell, sizes = stack.cell, stack.sizes
     check_record(stack.name, cell, record)
-    form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths)
+    form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths, stack.dims)
     if weight is not None and x.dtype != weight.dtype:
         x = x.to(weight.dtype)  # autocast made it what it is, and recurrences do not bear half precision well
-    states = read_states(form, hx, cell.states, stack.state_widths, len(ends), x)
+    states = read_states(form, hx, cell.states, stack.state_shapes, len(ends), x)
     cuts = read_resets(form, resets, x)
     widths = {name: cell.side_width(name, **sizes) for name in cell.sides}
     given = read_sides(form, cell.sides, widths, sides, x)
+    if stack.dims:
+        stack = stack._replace(scan=partial(convolution.scan, space=form.space))
 
     with torch.autocast(x.device.type, enabled=False) if autocasting(x) else nullcontext():
-        y, final, seen = run(stack, weights, ends, x, states, lengths, cuts, record, given)
+        y, final, seen = run(stack, weights, ends, x, states, form.each_row(lengths), cuts, record, given)
+    y, final = form.images(y), tuple(map(form.images, final))
     if not form.batched:
         final = tuple(s.squeeze(1) for s in final)
-    seen = {name: form.restore_seen(value) for name, value in seen.items()}
+    seen = {name: form.restore_seen(form.images(value)) for name, value in seen.items()}
     if form.packed is not None:
         assert lengths is not None
         return form.pack(y, lengths), final, seen
@@ -114,8 +123,9 @@ def run(
     record: Sequence[str],
     sides: Mapping[str, Tensor],
 ) -> tuple[Tensor, States, dict[str, Tensor]]:
-    """`forward` in the layout of the engines, with everything checked."""
-    engine = engines.choose(stack.engine, stack.cell, x, resets=resets, record=record)
+    """`forward` in the layout of the engines, with everything checked: in the place of B there are N rows."""
+    served = convolution.elementwise(stack.cell) if stack.dims else stack.cell
+    engine = engines.choose(stack.engine, served, x, resets=resets, record=record)
     starts = None if hx is None else list(zip(*(h.unbind(0) for h in hx), strict=True))
     finals, recorded = [], []
     for layer in range(stack.num_layers):
@@ -126,6 +136,7 @@ def run(
             start = None if starts is None else starts[k]
             y, final, seen = checkpoint.scan(
                 stack.checkpoint_every,
+                stack.scan,
                 engine,
                 stack.cell,
                 sizes,
@@ -171,13 +182,13 @@ def check_every(name: str, every: int | None) -> int | None:
     return every
 
 
-def check_record(name: str, cell: Cell, record: Sequence[str]) -> None:
+def check_record(name: str, cell: AnyCell, record: Sequence[str]) -> None:
     """ValueError unless every recorded name is a quantity of the cell."""
     if isinstance(record, str):
         raise TypeError(f"{name}: record is the string {record!r}, expected names in a tuple: ({record!r},).")
     for wanted in record:
-        if wanted not in cell.step.names:
-            known = ", ".join(cell.step.names)
+        if wanted not in cell.recordable:
+            known = ", ".join(cell.recordable)
             raise ValueError(f"{name}: record has {wanted!r}, which {cell.name} does not name; it names {known}.")
 
 
@@ -186,9 +197,11 @@ def step(stack: Stack, x: Tensor, state: Sequence[Tensor] | None, sides: Mapping
     name, cell = stack.name, stack.cell
     if stack.bidirectional:
         raise ValueError(f"{name}: step() reads the past only, but this layer is bidirectional.")
-    if x.dim() not in (1, 2):
-        D = stack.sizes["input_size"]
-        raise ValueError(f"{name}: x has shape {tuple(x.shape)}, expected (B, D) or (D,) with D = {D}: one step.")
+    if x.dim() not in (1 + stack.dims, 2 + stack.dims):
+        D, frame = stack.sizes["input_size"], ", ".join(["D", *AXES[stack.dims]])
+        one = f"({frame})" if stack.dims else "(D,)"
+        given = tuple(x.shape)
+        raise ValueError(f"{name}: x has shape {given}, expected (B, {frame}) or {one} with D = {D}: one step.")
     if cell.time is not None:
         raise ValueError(f"{name}: {cell.name} reads the step index, which step() does not know.")
     for mask_name, side in cell.sides.items():

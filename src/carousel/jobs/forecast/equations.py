@@ -6,21 +6,23 @@ from typing import Any
 
 from carousel import cells
 from carousel.errors import CellError
-from carousel.graph import Cell
+from carousel.graph import AnyCell, Cell, TensorCell
+from carousel.graph.storing import to_data
 from carousel.jobs import JobError
 
 
-def find_cell(spec: str | Cell) -> Cell:
+def find_cell(spec: str | AnyCell) -> AnyCell:
     """A cell from its registered name, from ``path/to/file.py:name``, or itself.
 
     Raises:
         JobError: there is no such cell, its file does not run, or it needs inputs that a forecast does not have.
+        CellError: it is a cell on tensors of the user's own, which a model folder cannot keep.
 
     Example:
         >>> find_cell("gru").name
         'gru'
     """
-    if isinstance(spec, Cell):
+    if isinstance(spec, Cell | TensorCell):
         cell = spec
     else:
         try:
@@ -31,13 +33,14 @@ def find_cell(spec: str | Cell) -> Cell:
             raise JobError(str(error)) from None
         except Exception as error:  # the user's file is the user's program: whatever it raises is told in a line
             raise JobError(f"cell {spec!r}: its file does not run: {type(error).__name__}: {error}") from None
+    to_data(cell)  # what a model folder cannot keep is refused before the training
     needed = [name for name, side in cell.sides.items() if side.keep is None]
     if needed:
         raise JobError(f"cell {cell.name} needs {', '.join(needed)} at each step, which a forecast cannot give it.")
     return cell
 
 
-def spec_of(spec: str | Cell) -> str:
+def spec_of(spec: str | AnyCell) -> str:
     """What the model folder says of the cell: its registered name, ``/full/path.py:name``, or ``module:name``."""
     if isinstance(spec, str):
         path, colon, name = spec.rpartition(":")
@@ -51,7 +54,7 @@ def spec_of(spec: str | Cell) -> str:
     return f"{spec.fn.__code__.co_filename}:{spec.name}"
 
 
-def cell_sizes(cell: Cell, hidden_size: int, given: dict[str, int]) -> dict[str, Any]:
+def cell_sizes(cell: AnyCell, hidden_size: int, given: dict[str, int]) -> dict[str, Any]:
     """The cell's further sizes: as given, otherwise half of ``hidden_size``."""
     further = [name for name in cell.sizes if name not in ("input_size", "hidden_size")]
     unknown = set(given) - set(further)
