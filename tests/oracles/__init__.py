@@ -8,6 +8,7 @@ differences of the oracle. Cells share a file if they share the one who is asked
 from __future__ import annotations
 
 from oracles import (
+    authors_ncps,
     authors_xlstm,
     onnx_operators,
     scipy_signal,
@@ -22,6 +23,7 @@ from oracles import (
 from oracles.common import Oracle
 
 ORACLES: dict[str, Oracle] = {
+    **authors_ncps.ORACLES,
     **authors_xlstm.ORACLES,
     **torch_nn.ORACLES,
     **torch_nn_settings.ORACLES,

@@ -41,10 +41,10 @@ def gated(kind: type[nn.Module], of_x: Sequence[str], of_h: Sequence[str]) -> Or
     return oracle
 
 
-def janet(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def janet(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, beta: float = 1.0) -> Found:
     """Its two states are one."""
     weights = {"weight_ih": stacked(params, "W", "fc"), "weight_hh": stacked(params, "U", "fc")}
-    weights |= {"bias_ih": stacked(params, "b", "fc"), "beta": x.new_tensor(1.0)}
+    weights |= {"bias_ih": stacked(params, "b", "fc"), "beta": x.new_tensor(beta)}
     y, (h, _) = run_cell(torchrecurrent.JANETCell, weights, x, (hx[0], hx[0]))
     return y, (h,)
 
@@ -80,9 +80,9 @@ def multiplicative_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> 
     return run_cell(torchrecurrent.MultiplicativeLSTMCell, weights, x, hx)
 
 
-def indrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def indrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, nonlinearity: str = "relu") -> Found:
     weights = {"weight_ih": params["W"], "vector_u": params["u"], "bias_ih": params["b"]}
-    return run_cell(torchrecurrent.IndRNNCell, weights, x, hx, nonlinearity="relu")
+    return run_cell(torchrecurrent.IndRNNCell, weights, x, hx, nonlinearity=nonlinearity)
 
 
 def ran(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
@@ -102,13 +102,13 @@ def typed(params: Parameters) -> dict[str, Tensor]:
     return {name: stacked(params, letter, "zfo") for name, letter in letters.items()}
 
 
-def t_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    return run_cell(torchrecurrent.TGRUCell, typed(params), x, hx)
+def t_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, tau: str = "tanh") -> Found:
+    return run_cell(torchrecurrent.TGRUCell, typed(params), x, hx, output_nonlinearity=tau)
 
 
-def t_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def t_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, tau: str = "tanh") -> Found:
     """It returns an output beside its states."""
-    cell = torchrecurrent.TLSTMCell(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
+    cell = torchrecurrent.TLSTMCell(x.shape[-1], hx[0].shape[-1], output_nonlinearity=tau, dtype=x.dtype)
     weights = {**typed(params), "bias_hh": x.new_zeros(3 * hx[0].shape[-1])}
 
     def step(x_t: Tensor, state: Sequence[Tensor]) -> object:
@@ -159,11 +159,11 @@ def min_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return averaged(logsigmoid(f) - logsigmoid(i), n, hx)
 
 
-def rg_lru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def rg_lru(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, c: float = 8.0) -> Found:
     """a decays; what comes in is brought to the size 1 - a."""
     v = linear(x, params["W"])
     r, i = (torch.sigmoid(linear(v, params[f"W_{k}"], params[f"b_{k}"])) for k in "ai")
-    a = torch.sigmoid(params["Lambda"]) ** (8 * r)
+    a = torch.sigmoid(params["Lambda"]) ** (c * r)
     return averaged(a.logit(), (1 - a**2).sqrt() / (1 - a) * i * v, hx)
 
 
@@ -174,16 +174,16 @@ def averaged(keep: Tensor, new: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.TRNNCell, weights, given, hx)
 
 
-def gru_d(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, m: Tensor, delta: Tensor) -> Found:
+def gru_d(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, m: Tensor, dt: Tensor) -> Found:
     """The GRU of its MUT2 on (u, m), from a state that has faded."""
     h, last = hx
-    fade_x = (-(params["w_x"] * delta + params["b_x"]).clamp(min=0)).exp()
-    fade_h = (-linear(delta, params["W_d"], params["b_d"]).clamp(min=0)).exp()
-    weights = {"weight_ih": torch.cat([stacked(params, "W", "zrh"), stacked(params, "V", "zrh")], 1)}
-    weights |= {"weight_hh": stacked(params, "U", "zrh"), "bias_ih": stacked(params, "b", "zrh")}
+    fade_x = (-(params["w_x"] * dt + params["b_x"]).clamp(min=0)).exp()
+    fade_h = (-linear(dt, params["W_k"], params["b_k"]).clamp(min=0)).exp()
+    weights = {"weight_ih": torch.cat([stacked(params, "W", "zrn"), stacked(params, "V", "zrn")], 1)}
+    weights |= {"weight_hh": stacked(params, "U", "zrn"), "bias_ih": stacked(params, "b", "zrn")}
     outputs = []
     for t in range(len(x)):
-        u = torch.lerp(fade_x[t] * last, x[t], m[t])
+        u = torch.lerp(torch.lerp(params["x_mean"].expand_as(last), last, fade_x[t]), x[t], m[t])
         last = torch.lerp(last, x[t], m[t])
         _, (h,) = run_cell(torchrecurrent.MUT2Cell, weights, torch.cat([u, m[t]], -1)[None], (fade_h[t] * h,))
         outputs.append(h)

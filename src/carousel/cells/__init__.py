@@ -5,6 +5,7 @@ from __future__ import annotations
 from carousel.cells.antisymmetric_rnn import antisymmetric_rnn as antisymmetric_rnn
 from carousel.cells.atr import atr as atr
 from carousel.cells.brc import brc as brc
+from carousel.cells.cfc import cfc as cfc
 from carousel.cells.cfn import cfn as cfn
 from carousel.cells.clockwork_rnn import clockwork_rnn as clockwork_rnn
 from carousel.cells.context_unit import context_unit as context_unit
@@ -145,6 +146,7 @@ _registry = Registry(
         Entry(unicornn, 2021),
         Entry(wmc_lstm, 2021),
         Entry(lem, 2022),
+        Entry(cfc, 2022),
         Entry(min_gru, 2024),
         Entry(min_lstm, 2024),
         Entry(slstm, 2024),

@@ -19,8 +19,8 @@ variable's mean, and the state fades too (a and k are the paper's gamma_x and ga
 for data that have mean 0; otherwise `layer.x_mean_l0.copy_(mean)`. A missing x_t may be any number, but not NaN.
 Known for: clinical records, where what was not measured says as much as what was.
 Deviates from the paper: l starts from 0, which the paper leaves open.
-Oracle: ONNX's GRU operator, one step at a time, on (u_t, m_t) from g_t, with the weights of z in the opposite sign: its
-update gate keeps what the paper's lets in; u and g are from NumPy.
+Oracle: torchrecurrent's MUT2Cell, which is a GRU with the reset before the product, one step at a time on (u_t, m_t)
+from g_t; torch.lerp makes u and l.
 """
 # ruff: noqa: B008 (side inputs are declared by calls in the signature)
 
