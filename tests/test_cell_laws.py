@@ -8,11 +8,11 @@ import numpy
 import pytest
 import scipy.signal
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import carousel as ca
 from carousel import cells
-from oracles import torch_nn, torch_parts
+from oracles import torch_nn
 from runs import ENGINES
 from tolerances import assert_close
 
@@ -135,44 +135,12 @@ def test_an_indrnn_starts_with_memories_of_every_length() -> None:
     assert 0 <= u.min() < 0.01 and 0.99 < u.max() <= 1
 
 
-# -- poolings of the quasi-recurrent network
-
-
-@every_engine
-def test_pooling_with_the_forget_gate_alone(engine: str) -> None:
-    layer = layer_of(cells.qrnn.with_(pooling="f"), engine)
-    x, (c,) = data(1)
-    y, final = layer(x, (c,))
-    want, (last,) = torch_parts.qrnn(weights_of(layer), x, (c[0],))
-    assert_close(y, want)
-    assert_close(final[0][0], last)
-
-
-@every_engine
-def test_pooling_with_an_input_gate_is_an_lstm_without_recurrent_matrices(engine: str) -> None:
-    layer = layer_of(cells.qrnn.with_(pooling="ifo"), engine)
-    x, (c,) = data(1)
-    y, _, seen = layer(x, (c,), record=("c",))
-    p = weights_of(layer)
-    lstm = nn.LSTMCell(D, H, dtype=torch.float64)
-    with torch.no_grad():
-        lstm.weight_hh.zero_()
-        lstm.bias_hh.zero_()
-        lstm.weight_ih.copy_(torch.cat([p[f"W_{k}"] for k in "ifzo"]))
-        lstm.bias_ih.copy_(torch.cat([p[f"b_{k}"] for k in "ifzo"]))
-    state = c[0]
-    for t in range(T):
-        _, state = lstm(x[t], (torch.zeros_like(state), state))
-        assert_close(seen["c"][0, t], state)
-        assert_close(y[t], torch.sigmoid(x[t] @ p["W_o"].T + p["b_o"]) * state)
+# -- others
 
 
 def test_a_pooling_that_there_is_not() -> None:
     with pytest.raises(ValueError, match='pooling is \'of\', expected "f", "fo" or "ifo"'):
         cells.qrnn.with_(pooling="of")
-
-
-# -- others
 
 
 @every_engine
@@ -186,19 +154,8 @@ def test_a_chaos_free_network_comes_to_rest(engine: str) -> None:
     assert y[-1].abs().max() < 0.1
 
 
-@every_engine
-def test_janet_without_beta_is_one_gate(engine: str) -> None:
-    """The light GRU's form, with tanh."""
-    janet = layer_of(cells.janet.with_(beta=0.0), engine)
-    x, (h,) = data(1)
-    y, _, seen = janet(x, (h,), record=("s", "g"))
-    gate, before = seen["s"][0].sigmoid(), torch.cat([h, y[:-1]])
-    assert_close(y, torch.lerp(seen["g"][0], before, gate))
-
-
 def test_janet_starts_by_the_longest_distance_if_told() -> None:
     """As its page says."""
-    layer = ca.Recurrent(cells.janet, 2, 1000)
-    layer.b_f_l0.data.uniform_(1, 784 - 1).log_()
+    layer = ca.Recurrent(cells.janet, 2, 1000, init={"b_f": lambda b: b.uniform_(1, 784 - 1).log_()})
     assert 0 <= layer.b_f_l0.min() and 6.6 < layer.b_f_l0.max() <= math.log(783)
     assert layer(torch.zeros(3, 1, 2))[0].isfinite().all()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import test_registry as registry
-from carousel import cells, identity, relu, sigmoid
+from carousel import cells, identity, relu, sigmoid, tanh
 from carousel.cells import Entry
-from oracles import onnx_operators, scipy_signal, torch_cells, torch_nn
+from oracles import onnx_operators, scipy_signal, torch_cells, torch_nn, torch_parts, torch_recurrent
 from oracles.common import Oracle
 from runs import ENGINES
 
@@ -46,6 +46,16 @@ OPTIONS = [
     Option("lstm_1997", {"biased": "ioc"}, torch_cells.lstm_1997()),
     Option("lstm_1997", {"truncate": True}, torch_cells.lstm_1997(truncate=True), ("h", "i", "o")),
     Option("lstm_1997", {"truncate": True, "biased": "ioc"}, torch_cells.lstm_1997(truncate=True), ("h", "i", "o")),
+    Option("t_gru", {"tau": relu}, partial(torch_recurrent.t_gru, tau="relu")),
+    Option("t_lstm", {"tau": relu}, partial(torch_recurrent.t_lstm, tau="relu")),
+    Option("phased_lstm", {"leak": 0.0}, partial(torch_parts.phased_lstm, leak=0.0)),
+    Option("qrnn", {"pooling": "f"}, torch_parts.qrnn),
+    Option("qrnn", {"pooling": "ifo"}, torch_parts.qrnn),
+    Option("indrnn", {"f": tanh}, partial(torch_recurrent.indrnn, nonlinearity="tanh")),
+    Option("janet", {"beta": 0.0}, partial(torch_recurrent.janet, beta=0.0)),
+    Option("mogrifier_lstm", {"rounds": 0}, torch_nn.lstm),
+    Option("mogrifier_lstm", {"rounds": 2}, torch_parts.mogrifier_lstm),
+    Option("rg_lru", {"c": 4.0}, partial(torch_recurrent.rg_lru, c=4.0)),
 ]
 
 every_option = pytest.mark.parametrize("option", OPTIONS, ids=str)
@@ -61,8 +71,7 @@ def test_the_oracle_says_the_same(option: Option, engine: str) -> None:
 @every_engine
 @every_option
 def test_gradients(option: Option, engine: str) -> None:
-    if relu not in option.options.values():  # a unit of it that is shut has none
-        registry.test_every_parameter_and_state_gets_a_gradient(option.entry, engine)
+    registry.test_every_parameter_and_state_gets_a_gradient(option.entry, engine)
     if not registry.stops(option.entry):
         registry.test_gradients_are_finite_differences(option.entry, engine, False)
 

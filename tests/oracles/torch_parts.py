@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,12 +16,25 @@ from oracles.common import Found, Parameters, stacked
 
 def qrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     """c is what torch.nn.GRU makes without recurrent matrices; its z is f, and its n is z."""
+    if "W_i" in params:
+        return qrnn_ifo(params, x, hx)
     none = torch.zeros_like(params["b_f"])
     weights = {"W_r": 0 * params["W_f"], "W_z": params["W_f"], "W_n": params["W_z"]}
     weights |= {f"U_{gate}": x.new_zeros(2 * [len(none)]) for gate in "rzn"}
     weights |= {"b_r": none, "b_z": params["b_f"], "b_n": params["b_z"], "b_hn": none}
     c, final = torch_nn.gru(weights, x, hx)
     return torch.sigmoid(linear(x, params["W_o"], params["b_o"])) * c if "W_o" in params else c, final
+
+
+def qrnn_ifo(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """c is what torch.nn.LSTMCell makes without recurrent matrices, of which g is z."""
+    named = {name.replace("_z", "_c"): value for name, value in params.items()}
+    step = proposals({**named, **{f"U_{k}": x.new_zeros(2 * [len(params["b_f"])]) for k in "ifco"}}, x.shape[-1])
+    (c,), cells = hx, []
+    for x_t in x:
+        _, c = step(x_t, (c, c))
+        cells.append(c)
+    return torch.sigmoid(linear(x, params["W_o"], params["b_o"])) * torch.stack(cells), (c,)
 
 
 def proposals(params: Parameters, x_width: int, suffix: str = "") -> Callable[..., tuple[Tensor, ...]]:
@@ -34,34 +48,29 @@ def proposals(params: Parameters, x_width: int, suffix: str = "") -> Callable[..
     return lambda x_t, states: functional_call(lstm, weights, (x_t, states))
 
 
-def phased_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, time: Tensor) -> Found:
+def phased_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, time: Tensor, leak: float = 0.001) -> Found:
     """Each step proposed by torch.nn.LSTMCell, and taken as far as a triangle over the period is open."""
     step = proposals(params, x.shape[-1])
     tau, r_on = params["log_tau"].exp(), params["r_on"].abs()
     outputs, states = [], tuple(hx)
     for x_t, now in zip(x, time, strict=True):
         phi = torch.remainder(now - params["s"], tau) / tau
-        k = relu(1 - (2 * phi / r_on - 1).abs()) + 0.001 * phi * (phi >= r_on)
+        k = relu(1 - (2 * phi / r_on - 1).abs()) + leak * phi * (phi >= r_on)
         proposed = step(x_t, states)
         states = tuple(torch.lerp(old, new, k) for old, new in zip(states, proposed, strict=True))
         outputs.append(states[0])
     return torch.stack(outputs), states
 
 
-def irnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    module = torch.nn.RNN(x.shape[-1], hx[0].shape[-1], nonlinearity="relu", dtype=x.dtype)
-    weights = {"weight_ih_l0": params["W"], "weight_hh_l0": params["U"], "bias_ih_l0": params["b"]}
-    return torch_nn.run_torch(module, weights, x, hx)
-
-
 def mogrifier_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     step, (h, c), outputs = proposals(params, x.shape[-1]), hx, []
+    rounds = [(name[0], params[name]) for k in range(1, 9) for name in (f"Q_{k}", f"R_{k}") if name in params]
     for x_t in x:
-        x_t = x_t * 2 * linear(h, params["Q_1"]).sigmoid()
-        h = h * 2 * linear(x_t, params["R_2"]).sigmoid()
-        x_t = x_t * 2 * linear(h, params["Q_3"]).sigmoid()
-        h = h * 2 * linear(x_t, params["R_4"]).sigmoid()
-        x_t = x_t * 2 * linear(h, params["Q_5"]).sigmoid()
+        for letter, matrix in rounds:
+            if letter == "Q":
+                x_t = x_t * (1 + torch.tanh(linear(h, matrix) / 2))
+            else:
+                h = h * (1 + torch.tanh(linear(x_t, matrix) / 2))
         h, c = step(x_t, (h, c))
         outputs.append(h)
     return torch.stack(outputs), (h, c)
@@ -80,7 +89,7 @@ def nested_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
 
 
 ORACLES = {
-    "irnn": irnn,
+    "irnn": partial(torch_nn.elman, nonlinearity="relu"),
     "phased_lstm": phased_lstm,
     "qrnn": qrnn,
     "nested_lstm": nested_lstm,

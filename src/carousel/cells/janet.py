@@ -11,7 +11,7 @@ beta = 1 lets a little more in than is forgotten; `janet.with_(beta=0)` is the p
 The paper starts b_f at the logarithm of numbers drawn from 1 to one less than the longest distance T (chrono start).
 Known for: half the LSTM's parameters, and often better accuracy on long sequences such as pixel-by-pixel MNIST.
 Deviates from the paper: b_f starts uniformly near 0, since the distance T is the data's; for the paper's start write
-`layer.b_f_l0.data.uniform_(1, T - 1).log_()`.
+`Recurrent(janet, ..., init={"b_f": lambda b: b.uniform_(1, T - 1).log_()})`.
 Oracle: torchrecurrent's JANETCell, which learns beta: here it is given, and its two biases add up to b.
 """
 
