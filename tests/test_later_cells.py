@@ -14,7 +14,8 @@ from carousel.graph import Cell, relu
 from oracles.common import Found, Oracle
 from oracles.torch_recurrent import run_cell
 from oracles.torch_recurrent_later import antisymmetric, cornn, fast_rnn, lem, scrn, unicornn
-from oracles.torch_steps import clockwork_rnn, lipschitz_rnn, recurrent_highway
+from oracles.torch_nn import elman, lstm
+from oracles.torch_steps import clockwork_rnn, leaky_rnn, lipschitz_rnn, recurrent_highway
 from runs import ENGINES, Call, close, gradients, make_call
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -45,6 +46,7 @@ OPTIONS: list[tuple[Cell, dict[str, object], Oracle]] = [
     (cells.antisymmetric_rnn, {"eps": 0.5, "gamma": 0.3}, antisymmetric),
     (cells.gated_antisymmetric_rnn, {"eps": 0.5, "gamma": 0.3}, antisymmetric),
     (cells.lipschitz_rnn, {"eps": 0.5, "beta": 0.6, "gamma": 0.3}, lipschitz_rnn),
+    (cells.leaky_rnn, {"alpha": 0.9}, leaky_rnn),
     (cells.clockwork_rnn, {"periods": (1, 3)}, clockwork_rnn),
     (cells.clockwork_rnn, {"periods": (2, 2, 5)}, clockwork_rnn),
 ]
@@ -110,6 +112,22 @@ def test_lipschitz_without_its_linear_part_is_antisymmetric(engine: str) -> None
     weights = {"weight_ih": call.params["U"], "weight_hh": call.params["M_W"], "bias_ih": call.params["b"]}
     kind = torchrecurrent.AntisymmetricRNNCell
     close(run(engine, cell, call), by_name(*run_cell(kind, weights, call.x, call.hx, epsilon=0.5)), cell.name)
+
+
+@every_engine
+def test_leaky_without_memory_of_its_own_is_a_plain_net(engine: str) -> None:
+    agree(cells.leaky_rnn.with_(alpha=1.0), elman, engine)
+
+
+@every_engine
+def test_multiplicative_integration_with_additive_numbers_is_the_lstm(engine: str) -> None:
+    call = call_of(cells.mi_lstm)
+    for gate in "ifco":
+        for name, value in (("alpha", 0.0), ("beta", 1.0), ("gamma", 1.0)):
+            call.params[f"{name}_{gate}"] = torch.full((4,), value, dtype=torch.float64, requires_grad=True)
+    found, want = run(engine, cells.mi_lstm, call), by_name(*lstm(call.params, call.x, call.hx))
+    call.params = {name: value for name, value in call.params.items() if name[:2] in ("W_", "U_", "b_")}
+    close(found | gradients(found, call), want | gradients(want, call), "mi_lstm")
 
 
 # -- laws
@@ -189,6 +207,13 @@ def test_random_starts() -> None:
     assert 0 <= layer.w_l0.min() < 0.1 and 0.9 < layer.w_l0.max() <= 1 and 0.08 < layer.c_l0.abs().max() <= 0.1
     layer = ca.Recurrent(cells.lipschitz_rnn, 3, 100)
     assert layer.M_A_l0.std().item() == pytest.approx(0.01, rel=0.1)
+    layer = ca.Recurrent(cells.lru, 3, 2000)
+    radius, angle = torch.exp(-torch.exp(layer.nu_l0)), torch.exp(layer.theta_l0)
+    assert radius.max() < 1 and angle.min() > 0 and angle.max() <= 6.2832
+    for part in (0.25, 0.5, 0.75):  # as much of the disc as of the points
+        assert (radius**2 < part).float().mean().item() == pytest.approx(part, abs=0.04)
+        assert (angle < 6.2832 * part).float().mean().item() == pytest.approx(part, abs=0.04)
+    assert layer.B_re_l0.std().item() == pytest.approx(6**-0.5, rel=0.1)
     layer = ca.Recurrent(cells.nbrc, 3, 8)
     assert_close(layer.U_a_l0 @ layer.U_a_l0.T, torch.eye(8), atol=1e-5, rtol=0)
 

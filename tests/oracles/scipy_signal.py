@@ -27,4 +27,18 @@ def context_unit(f: Callable[[Tensor], Tensor] = torch.tanh) -> Oracle:
     return oracle
 
 
-ORACLES = {"context_unit": context_unit()}
+def lru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """1 / (1 - lambda z^-1) for each unit, in complex numbers, which starts from lambda s_0."""
+    with torch.no_grad():
+        size = torch.exp(-torch.exp(params["nu"]))
+        pole = torch.polar(size, torch.exp(params["theta"]))
+        B, C = (torch.complex(params[f"{name}_re"], params[f"{name}_im"]) for name in "BC")
+        driven = (x.to(B.dtype) @ B.T) * (torch.exp(params["g"]) * (1 - size**2).sqrt())
+        first = (pole * torch.complex(*hx)).numpy()
+        filters = ((k, [1.0], [1.0, -pole[k].item()], first[None, :, k]) for k in range(len(pole)))
+        units = [lfilter(b, a, driven[:, :, k].numpy(), axis=0, zi=start)[0] for k, b, a, start in filters]
+        s = torch.from_numpy(numpy.stack(units, axis=-1))
+        return (s @ C.T).real + params["D"] * x, (s[-1].real, s[-1].imag)
+
+
+ORACLES = {"lru": lru, "context_unit": context_unit()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from oracles.common import Found, Parameters
+from oracles.common import Found, Parameters, stacked
 
 
 def plain_step(W: Tensor, U: Tensor, b: Tensor, x_t: Tensor, h: Tensor) -> Tensor:
@@ -85,4 +85,33 @@ def recurrent_highway(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Fo
     return torch.stack(outputs), (s,)
 
 
-ORACLES = {"lipschitz_rnn": lipschitz_rnn, "clockwork_rnn": clockwork_rnn, "recurrent_highway": recurrent_highway}
+def leaky_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], alpha: float = 0.2) -> Found:
+    (h,), outputs = hx, []
+    for x_t in x:
+        h = h.lerp(plain_step(params["W"], params["U"], params["b"], x_t, h), alpha)
+        outputs.append(h)
+    return torch.stack(outputs), (h,)
+
+
+def mi_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """The sums of the gates are the input of an LSTM whose weight_ih is the identity."""
+    W, U, alpha, beta, gamma, b = (stacked(params, name, "ifco") for name in ("W", "U", "alpha", "beta", "gamma", "b"))
+    cell = nn.LSTMCell(len(b), hx[0].shape[-1], dtype=x.dtype)
+    zeros = {name: torch.zeros_like(p) for name, p in cell.named_parameters()}
+    weights = {**zeros, "weight_ih": torch.eye(len(b), dtype=x.dtype)}
+    (h, c), outputs = hx, []
+    for x_t in x:
+        of_x, of_h = nn.functional.linear(x_t, W), nn.functional.linear(h, U)
+        sums = torch.addcmul(b + beta * of_h + gamma * of_x, alpha * of_x, of_h)
+        h, c = functional_call(cell, weights, (sums, (h, c)))
+        outputs.append(h)
+    return torch.stack(outputs), (h, c)
+
+
+ORACLES = {
+    "clockwork_rnn": clockwork_rnn,
+    "leaky_rnn": leaky_rnn,
+    "lipschitz_rnn": lipschitz_rnn,
+    "mi_lstm": mi_lstm,
+    "recurrent_highway": recurrent_highway,
+}

@@ -26,9 +26,11 @@ from carousel.cells.intersection_rnn import intersection_rnn as intersection_rnn
 from carousel.cells.irnn import irnn as irnn
 from carousel.cells.janet import janet as janet
 from carousel.cells.layer_norm_lstm import layer_norm_lstm as layer_norm_lstm
+from carousel.cells.leaky_rnn import leaky_rnn as leaky_rnn
 from carousel.cells.lem import lem as lem
 from carousel.cells.li_gru import li_gru as li_gru
 from carousel.cells.lipschitz_rnn import lipschitz_rnn as lipschitz_rnn
+from carousel.cells.lru import lru as lru
 from carousel.cells.lstm import lstm as lstm
 from carousel.cells.lstm_1997 import lstm_1997 as lstm_1997
 from carousel.cells.lstm_cifg import lstm_cifg as lstm_cifg
@@ -41,6 +43,7 @@ from carousel.cells.lstm_nog import lstm_nog as lstm_nog
 from carousel.cells.lstm_np import lstm_np as lstm_np
 from carousel.cells.lstm_vanilla import lstm_vanilla as lstm_vanilla
 from carousel.cells.lstmp import lstmp as lstmp
+from carousel.cells.mi_lstm import mi_lstm as mi_lstm
 from carousel.cells.min_gru import min_gru as min_gru
 from carousel.cells.min_lstm import min_lstm as min_lstm
 from carousel.cells.minimal_gated_unit import minimal_gated_unit as minimal_gated_unit
@@ -85,6 +88,7 @@ _registry = Registry(
         Entry(lstm, 2000),
         Entry(peephole_lstm, 2000),
         Entry(peephole_lstm_c, 2002),
+        Entry(leaky_rnn, 2007),
         Entry(gru, 2014),
         Entry(projected_lstm, 2014),
         Entry(gru_reset_before, 2014),
@@ -105,6 +109,7 @@ _registry = Registry(
         Entry(t_lstm, 2016),
         Entry(layer_norm_lstm, 2016),
         Entry(phased_lstm, 2016),
+        Entry(mi_lstm, 2016),
         Entry(lstm_vanilla, 2017),
         Entry(lstm_nig, 2017),
         Entry(lstm_nfg, 2017),
@@ -147,6 +152,7 @@ _registry = Registry(
         Entry(wmc_lstm, 2021),
         Entry(lem, 2022),
         Entry(cfc, 2022),
+        Entry(lru, 2023),
         Entry(min_gru, 2024),
         Entry(min_lstm, 2024),
         Entry(slstm, 2024),
