@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "carousel"
-LEVELS = ("errors", "_core", "graph", "cells", "engines", "layers", "nets", "train", "info", "jobs", "cli")
+LEVELS = ("errors", "_core", "graph", "cells", "engines", "layers", "nets", "pages", "train", "info", "jobs", "cli")
 HEAVY = ("lightning", "pandas", "pyarrow", "matplotlib", "statsmodels", "tensorboard", "rich", "typer", "polars")
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if p.parent != SOURCE or p.stem not in ("__init__", "__main__"))
 

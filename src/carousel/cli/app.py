@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from carousel.cli import forecast
+from carousel.cli import cells, forecast
 from carousel.errors import CellError
 from carousel.jobs import JobError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cells.app, name="cells")
 app.add_typer(forecast.app, name="forecast")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from carousel.jobs import JobError
+
 
 def set_threads(threads: int | None) -> None:
     """How many threads PyTorch and the native engine use."""
@@ -19,3 +21,14 @@ def set_threads(threads: int | None) -> None:
 def print_json(value: Any) -> None:
     """One JSON object on standard output, and nothing else there."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def read_sizes(given: list[str] | None) -> dict[str, int]:
+    """Sizes written as NAME=NUMBER. Raises JobError for anything else."""
+    sizes = {}
+    for one in given or ():
+        name, equals, number = one.partition("=")
+        if not equals or not number.isdigit() or not int(number):
+            raise JobError(f"--size is {one!r}, expected NAME=NUMBER, such as proj_size=16.")
+        sizes[name] = int(number)
+    return sizes

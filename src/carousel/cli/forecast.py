@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carousel.cli.common import print_json, set_threads
+from carousel.cli.common import print_json, read_sizes, set_threads
 from carousel.jobs import JobError
 
 app = typer.Typer(help="Forecast columns of a table, many steps ahead, with intervals.", no_args_is_help=True)
@@ -45,7 +45,7 @@ def fit(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model folder that is there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was cut off.")] = False,
     json: Json = False,
-    cell: Annotated[str, _training("A registered cell, or FILE.py:NAME.")] = "lstm",
+    cell: Annotated[str, _training("A registered cell (carousel cells lists them), or FILE.py:NAME.")] = "lstm",
     size: Annotated[list[str] | None, _training("A further size of the cell: NAME=NUMBER.")] = None,
     context: Annotated[int | None, _training("Steps of history to read; chosen by default.", min=1)] = None,
     season: Annotated[int | None, _training("Steps in a season; found by default.", min=1)] = None,
@@ -74,8 +74,9 @@ def fit(
     forecaster = Forecaster(
         target, horizon, time=time, id=id, known=known or (), past=past or (), static=static or (), cell=cell,
         context=context, season=season, distribution=distribution, quantiles=_numbers(quantiles),
-        hidden_size=hidden_size, layers=layers, dropout=dropout, sizes=_sizes(size), epochs=epochs, patience=patience,
-        batch_size=batch_size, learning_rate=learning_rate, seed=seed, strategy=strategy, devices=devices,
+        hidden_size=hidden_size, layers=layers, dropout=dropout, sizes=read_sizes(size), epochs=epochs,
+        patience=patience, batch_size=batch_size, learning_rate=learning_rate, seed=seed, strategy=strategy,
+        devices=devices,
     )  # fmt: skip
     console = Console(stderr=json)
     frame = read_table(data)
@@ -184,13 +185,3 @@ def _numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise JobError(f"--quantiles is {text!r}, expected numbers separated by commas, such as 0.1,0.5,0.9.") from None
-
-
-def _sizes(given: list[str] | None) -> dict[str, int]:
-    sizes = {}
-    for one in given or ():
-        name, equals, number = one.partition("=")
-        if not equals or not number.isdigit():
-            raise JobError(f"--size is {one!r}, expected NAME=NUMBER, such as proj_size=16.")
-        sizes[name] = int(number)
-    return sizes

@@ -17,7 +17,7 @@ from carousel.errors import CellError
 from carousel.graph import loading, storing
 from carousel.graph.arguments import read_arguments
 from carousel.graph.define import Declarations, define, sizes_of
-from carousel.graph.latex import latex
+from carousel.graph.latex import Formulas, latex
 from carousel.graph.patterns import lookup, override
 from carousel.graph.show import equations, show
 from carousel.graph.sizes import check_sizes, hint
@@ -295,6 +295,13 @@ class Cell:
 
     def __str__(self) -> str:
         return show(self)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the equations typeset, and their data flow."""
+        from carousel.graph.drawing import draw  # it stands above this module
+        from carousel.graph.typeset import mathml_of_equations
+
+        return mathml_of_equations(Formulas(self).equations()) + draw(self)
 
     def __deepcopy__(self, memo: Any) -> Cell:
         return self

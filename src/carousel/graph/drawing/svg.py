@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BETWEEN = 46.0  # columns
 MARGIN = 14.0
+LEAST = 0.72
 STYLE = """
 .carousel-flow { --ink: #1d2430; --line: #8a94a3; --weights: #eef1f5; --edge: #b9c1cc; --gate: #b3541e;
   --gate-fill: #fdeadd; --state: #1c6a8c; --state-fill: #def0f7; --paper: #ffffff; background: var(--paper);
@@ -49,7 +50,13 @@ def draw(cell: Cell) -> str:
     >>> import carousel as ca
     >>> ca.draw(ca.cells.lstm).startswith("<svg")
     True
+
+    Raises TypeError for what is no cell of rows: a cell on tensors has no step graph.
     """
+    from carousel.graph.cell import Cell  # it stands above this module: a cell draws itself in a notebook
+
+    if not isinstance(cell, Cell):
+        raise TypeError(f"draw: a {type(cell).__name__} was given, expected a cell of rows, made by @carousel.cell.")
     return Picture(cell.name, flow_of(cell)).svg()
 
 
@@ -72,6 +79,7 @@ class Picture:
         lines = [line for k in range(len(places)) for line in self._lines(k)]
         shapes = [self._shape(k, box) for k, box in enumerate(self.flow.boxes)]
         size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
+        size += f' style="min-width: {LEAST * width:.0f}px"'  # on a page it shrinks, but stays legible
         return "\n".join(
             [
                 f'<svg xmlns="http://www.w3.org/2000/svg" class="carousel-flow" role="img" {size}>',

@@ -60,15 +60,26 @@ def _word(word: Word) -> str:
         return f'<mi mathvariant="normal">{text}</mi>'
     if word.text == "|":
         return '<mo stretchy="false" form="infix" lspace="0" rspace="0">|</mo>'
+    if word.kind in ("open", "close") and not word.tall:
+        return f'<mo stretchy="false">{text}</mo>'
     return f"<mo>{text}</mo>"
 
 
 def _scripts(formula: Scripts) -> str:
     base = element(formula.base)
-    below, above = (element(part) if part else None for part in (formula.below, formula.above))
+    below, above = (_script(part) if part else None for part in (formula.below, formula.above))
     if below and above:
         return f"<msubsup>{base}{below}{above}</msubsup>"
     return f"<msub>{base}{below}</msub>" if below else f"<msup>{base}{above}</msup>"
+
+
+def _script(formula: Formula) -> str:
+    """A script; letters that follow each other (W_hn, r_on) are one name."""
+    items = formula.items if isinstance(formula, Row) else ()
+    if len(items) > 1 and all(isinstance(item, Word) and item.kind == "letter" for item in items):
+        name = "".join(item.text for item in items if isinstance(item, Word))
+        return f'<mi style="font-style: italic">{escape(name)}</mi>'
+    return element(formula)
 
 
 def _cases(formula: Cases) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carousel.graph.latex import GREEK
 
@@ -29,6 +29,7 @@ class Word:
 
     kind: str
     text: str
+    tall: bool = False  # a bracket that grows with what it holds
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ Formula = Word | Row | Scripts | Fraction | Root | Cases
 def parse(latex: str) -> Row:
     """A formula as a tree. Raises ValueError for LaTeX that the equations of a cell do not need.
 
-    >>> parse("h_t").items
-    (Scripts(base=Word(kind='letter', text='h'), below=Word(kind='letter', text='t'), above=None),)
+    >>> (h,) = parse("h_t").items
+    >>> h.base.text, h.below.text, h.above
+    ('h', 't', None)
     """
     reader = Reader(latex)
     row = reader.row(())
@@ -126,7 +128,7 @@ class Reader:
         if token == "{":
             return _single(self._up_to("}"))
         if token in (r"\left", r"\right"):
-            return self.atom()
+            return replace(_word(self.next()), tall=True)
         if token == r"\frac":
             return Fraction(self.atom(), self.atom())
         if token == r"\sqrt":
