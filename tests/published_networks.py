@@ -20,6 +20,13 @@ from carousel.graph import Cell, cell
 
 
 @cell
+def unbiased(x, h, p):
+    """The plain recurrent net that the LSTM of 1997 is compared with."""
+    h = sigmoid(p.W @ x + p.U @ h)
+    return h
+
+
+@cell
 def input_gate_only(x, s, p):
     """The one cell of experiment 2a: an input gate, nothing that recurs but s (Hochreiter & Schmidhuber, 1997)."""
     s = s + sigmoid(p.W_i @ x) * sigmoid(p.W_c @ x)
@@ -101,6 +108,11 @@ def lstm_1997(inputs: int, blocks: int, size: int, outputs: int, biased: str, bi
     return Network([hidden], outputs, bias)
 
 
+def sparse(cell: Cell, inputs: int, hidden: int, outputs: int, direct: bool = True) -> Network:
+    """No biases; output units see the input too."""
+    return Network([Recurrent(cell, inputs, hidden)], outputs, bias=False, direct=direct)
+
+
 def stacked(cell: Cell, inputs: int, hidden: int, outputs: int, layers: int = 1, both: bool = True) -> Network:
     return Network([Recurrent(cell, inputs, hidden, num_layers=layers, bidirectional=both)], outputs)
 
@@ -120,6 +132,8 @@ def words(hidden: int) -> Network:
 
 
 # -- what the papers say
+
+OWN = "of its own"
 
 
 @dataclass(frozen=True)
@@ -160,14 +174,14 @@ def _hochreiter_1997() -> Iterator[Count]:
     paper, name = "Hochreiter & Schmidhuber 1997", "lstm_1997"
     yield printed(paper, "1: Reber, 4 blocks of 1", name, 264, partial(lstm_1997, 7, 4, 1, 7, "io", False))
     yield printed(paper, "1: Reber, 3 blocks of 2", name, 276, partial(lstm_1997, 7, 3, 2, 7, "io", False))
-    lonely = partial(Network, bias=False, direct=True)
-    yield printed(
-        paper,
-        "2a: one cell, direct connections",
-        "of its own",
-        10_504,
-        lambda: lonely([Recurrent(input_gate_only, 101, 1)], 101),
-    )
+    for hidden, exact in ((3, 170), (12, 494)):
+        build = partial(Recurrent, unbiased, 7, hidden + 7)  # the output units are among those that recur
+        yield derived(paper, f"1: RTRL, {hidden} hidden units", OWN, exact, build, f"about {exact}")
+    build = partial(sparse, unbiased, 7, 15, 7, direct=False)
+    yield derived(paper, "1: Elman's net, 15 hidden units", OWN, 435, build, "about 435")
+    yield printed(paper, "2a: one cell", OWN, 10_504, partial(sparse, input_gate_only, 101, 1, 101))
+    for p, exact in ((4, 36), (10, 144), (100, 10_404)):
+        yield printed(paper, f"2a: RTRL, p = {p}", OWN, exact, partial(sparse, unbiased, p + 1, 1, p + 1))
     for p, exact in ((50, 364), (100, 664), (200, 1_264), (500, 3_064), (1_000, 6_064)):
         yield printed(paper, f"2c: {p:,} distractors", name, exact, partial(lstm_1997, p + 4, 2, 1, 2, "", False))
     yield printed(paper, "3: two sequences", name, 102, partial(lstm_1997, 1, 3, 1, 1, "ioc", False))
@@ -180,7 +194,7 @@ def _gers() -> Iterator[Count]:
     yield printed(
         "Gers, Schmidhuber & Cummins 2000",
         "continual Reber, 4 blocks of 2",
-        "of its own",
+        OWN,
         424,
         lambda: Network([Recurrent(forget_gate_blocks, 7, 8, blocks=4)], 7, direct=True),
     )

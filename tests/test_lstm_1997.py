@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy
 import pytest
 import torch
+import torchrecurrent
 from torch import Tensor
 
 from carousel import cells, engines, sigmoid
 from carousel.graph import Cell
-from runs import ENGINES, Call, make_call
+from oracles.torch_recurrent import gated
+from runs import ENGINES, Call, close, gradients, make_call
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 
@@ -75,6 +77,28 @@ def test_the_truncated_gradient_is_that_of_the_appendix(engine: str) -> None:
     ]
     for gate in "ioc":
         numpy.testing.assert_allclose(joined(got, gate), sum(row[gate] for row in rows), rtol=1e-8, atol=1e-10)
+
+
+@every_engine
+def test_of_one_cell_a_block_and_alone_it_is_torchrecurrents(engine: str) -> None:
+    """Gates that see no gates; torchrecurrent squashes with tanh, of which a and s hold twice the argument."""
+    cell = cells.lstm_1997.with_(biased="ioc")
+    call = make_call(cell, {"input_size": 3, "hidden_size": 4, "blocks": 4}, 6, 2, frozen=("initial",))
+    for name, value in call.params.items():
+        if name.startswith("R"):
+            value.detach().zero_()
+    params = {name: value / 2 if name.endswith("c") else value for name, value in call.params.items()}
+    h, s = call.hx[:2]
+    y, (h, half) = gated(torchrecurrent.OriginalLSTMCell, "ico", "ico")(params, call.x, (h, s / 2))
+    found, final = scanned(engine, cell, call)
+    want = {"y": y, "h": h, "s": 2 * half}
+    got = {"y": found, "h": final[0], "s": final[1]}
+    of_gates = {f"d p.{name}" for name in call.params if name.startswith("R")} | {"d hx[2]", "d hx[3]"}
+    close(
+        got | gradients(got, call),
+        {**want, **{k: v for k, v in gradients(want, call).items() if k not in of_gates}},
+        "lstm_1997 against torchrecurrent",
+    )
 
 
 @every_engine

@@ -18,7 +18,8 @@ Deviates from the paper: gradients are full unless truncate is set; weights star
 them from -0.2 to 0.2 or -0.1 to 0.1 and starts the gates' biases, by experiment, at -1 to -6. Its table 10 has the
 ranges of g and h the wrong way round; these are those of its text, -2 to 2 and -1 to 1.
 Oracle: torch.nn.LSTMCell, whose forget gate is held open, whose c is s / 2 (2 sigmoid(a) - 1 is tanh(a / 2)), and whose
-input holds the gates of the step before. The truncated gradient is also that of the traces in the paper's appendix.
+input holds the gates of the step before. Where gates see no gates, torchrecurrent's OriginalLSTMCell says the same. The
+truncated gradient is also that of the traces in the paper's appendix.
 """
 
 from carousel.graph import cell, expand, sigmoid, stop_gradient
