@@ -96,27 +96,27 @@ def t_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.TRNNCell, weights, x, hx)
 
 
-def typed(params: Parameters) -> dict[str, Tensor]:
-    """The weights of its T-GRU and T-LSTM."""
-    letters = {"weight_ih": "W", "weight_hh": "V", "bias_ih": "b"}
-    return {name: stacked(params, letter, "zfo") for name, letter in letters.items()}
+def typed(kind: type[nn.Module], params: Parameters, x: Tensor, hx: Sequence[Tensor], tau: str) -> Found:
+    """Its T-GRU and T-LSTM keep the input before, where ours keep V of it: V of the first comes in as a bias."""
+    V, (state, *before) = stacked(params, "V", "zfo"), hx
+    weights = {"weight_ih": stacked(params, "W", "zfo"), "weight_hh": V, "bias_ih": stacked(params, "b", "zfo")}
+    cell, past, bias = kind(x.shape[-1], state.shape[-1], output_nonlinearity=tau, dtype=x.dtype), 0 * x[0], before
+    outputs = []
+    for x_t in x:
+        weights["bias_hh"] = torch.cat(bias, -1)
+        found = functional_call(cell, weights, (x_t, (state, past)))
+        output, (state, past) = found if isinstance(found[1], tuple) else (found[0], found)
+        bias = [torch.zeros_like(part) for part in before]
+        outputs.append(output)
+    return torch.stack(outputs), (state, *linear(past, V).chunk(3, -1))
 
 
 def t_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, tau: str = "tanh") -> Found:
-    return run_cell(torchrecurrent.TGRUCell, typed(params), x, hx, output_nonlinearity=tau)
+    return typed(torchrecurrent.TGRUCell, params, x, hx, tau)
 
 
 def t_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, tau: str = "tanh") -> Found:
-    """It returns an output beside its states."""
-    cell = torchrecurrent.TLSTMCell(x.shape[-1], hx[0].shape[-1], output_nonlinearity=tau, dtype=x.dtype)
-    weights = {**typed(params), "bias_hh": x.new_zeros(3 * hx[0].shape[-1])}
-
-    def step(x_t: Tensor, state: Sequence[Tensor]) -> object:
-        h, states = functional_call(cell, weights, (x_t, state[1:]))
-        return h, *states
-
-    y, (_, c, past) = loop(step, x, (hx[0], *hx))
-    return y, (c, past)
+    return typed(torchrecurrent.TLSTMCell, params, x, hx, tau)
 
 
 def cfn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:

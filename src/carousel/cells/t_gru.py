@@ -7,20 +7,21 @@ Balduzzi & Ghifary, "Strongly-typed recurrent neural networks", ICML 2016, arXiv
     o_t = tanh(V_o x_{t-1} + W_o x_t + b_o)
     h_t = f_t * h_{t-1} + z_t * o_t
 
-The input before is a second state, `past`, and input_size wide.
+Of the input before, the states vz, vf and vo keep what the matrices make of it, V_z x_{t-1}, V_f x_{t-1} and
+V_o x_{t-1}: so every product comes before the loop.
 Known for: gates without a recurrent matrix: quantities of one kind add up to quantities of that kind only.
 Deviates from the paper: nothing; it leaves tau open, which is tanh here.
-Oracle: torchrecurrent's TGRUCell, whose two biases add up to b.
+Oracle: torchrecurrent's TGRUCell, which keeps the input itself, and whose two biases add up to b.
 """
 
 from carousel.graph import cell, sigmoid, tanh
 
 
-@cell(widths={"h": "hidden_size", "past": "input_size"})
-def t_gru(x, h, past, p, *, tau=tanh):
+@cell
+def t_gru(x, h, vz, vf, vo, p, *, tau=tanh):
     """Strongly typed GRU (Balduzzi & Ghifary, 2016)."""
-    z = p.V_z @ past + p.W_z @ x + p.b_z
-    f = sigmoid(p.V_f @ past + p.W_f @ x + p.b_f)
-    o = tau(p.V_o @ past + p.W_o @ x + p.b_o)
+    z = vz + p.W_z @ x + p.b_z
+    f = sigmoid(vf + p.W_f @ x + p.b_f)
+    o = tau(vo + p.W_o @ x + p.b_o)
     h = f * h + z * o
-    return h, x
+    return h, p.V_z @ x, p.V_f @ x, p.V_o @ x
