@@ -18,7 +18,7 @@ from carousel import engines
 from carousel.graph.loading import module_from
 from tolerances import assert_close
 
-ENGINES = [name for name, reason in engines.status().items() if reason is None and name != "torch"]
+ENGINES = [name for name, reason in engines.status().items() if reason is None and name not in ("torch", "whole")]
 T, B, D, H = 5, 3, 4, 6
 MAKERS = {
     "Recurrent": lambda **options: ca.Recurrent(ca.cells.peephole_lstm, D, H, learn_initial=True, **options),
