@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 import torch
+from scipy.signal import cont2discrete
+from scipy.special import eval_legendre
 from torch import Tensor, nn
 
 import carousel as ca
 from carousel import cells, engines, exp, sigmoid, tanh
+from carousel.cells.lmu import legendre, window
 from carousel.cells.slstm import slstm
 from carousel.cells.time_aware_lstm import reciprocal
 from carousel.graph import Cell
@@ -182,3 +186,32 @@ def test_slstm_starts_as_the_authors_package_does() -> None:
         torch.testing.assert_close(ours[f"b_{gate}_l0"], b)
         assert not ours[f"R_{gate}_l0"].any() and not theirs._recurrent_kernel_.any()
     assert abs(ours["W_z_l0"].std() - (2 / 50) ** 0.5) < 0.03
+
+
+# -- lmu
+
+
+@pytest.mark.parametrize(("size", "theta"), [(1, 10.0), (6, 30.0), (20, 784.0)])
+def test_lmus_matrices_are_those_of_its_differential_equation(size: int, theta: float) -> None:
+    """The paper's A and B, written as a table, discretised by SciPy with the input held during a step."""
+    A = numpy.array([[(2 * i + 1) * (-1 if i < j else (-1) ** (i - j + 1)) for j in range(size)] for i in range(size)])
+    B = numpy.array([[(2 * i + 1) * (-1) ** i] for i in range(size)])
+    want_A, want_B, *_ = cont2discrete((A / theta, B / theta, numpy.eye(size), 0 * B), dt=1.0, method="zoh")
+    for got, want in zip(legendre(size, theta), (want_A, want_B[:, 0]), strict=True):
+        torch.testing.assert_close(got, torch.from_numpy(want))
+
+
+@every_engine
+def test_lmu_remembers_its_window(engine: str) -> None:
+    """u, r theta steps ago, is the sum of the Legendre polynomials at 2 r - 1 weighted by m: the paper's delay."""
+    theta = 64
+    layer = ca.Recurrent(cells.lmu, 1, 2, memory_size=14, init=window(theta), engine=engine, dtype=torch.float64)
+    with torch.no_grad():
+        layer.e_x_l0.fill_(1.0)
+        layer.e_h_l0.zero_()
+        u = torch.sin(torch.arange(400) / 9.0).double()[:, None, None]
+        m = layer(u)[1][1][0, 0]
+    for r in (0.25, 0.5, 0.75, 1.0):
+        weights = torch.from_numpy(eval_legendre(numpy.arange(14), 2 * r - 1))
+        remembered, held = weights @ m, torch.sin(torch.tensor((399.5 - r * theta) / 9.0)).double()
+        torch.testing.assert_close(remembered, held, atol=5e-3, rtol=0)  # a step is held, the sine is not

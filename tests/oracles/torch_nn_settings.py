@@ -1,4 +1,4 @@
-"""PyTorch's LSTM in settings, or among other layers of PyTorch's, in which it is another cell."""
+"""PyTorch's LSTM and RNN in settings, or among other layers of PyTorch's, in which they are another cell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.nn.functional import layer_norm, linear
 
 from oracles.common import Found, Parameters, stacked
-from oracles.torch_nn import lstm
+from oracles.torch_nn import lstm, run_torch
 
 SHUT = -800.0  # the sigmoid of it is 0 in float64, that of its opposite 1
 
@@ -58,7 +58,26 @@ def layer_norm_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Foun
     return torch.stack(ys), (h, c)
 
 
+def lmu(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """RNN on (h, m), whose tanh is the identity for an m made small: the equations of u and m put into that of h."""
+    h, m = hx
+    H, small = h.shape[-1], 1e-7
+    A, B = params["A"] + params["B"] @ params["e_m"], params["B"]
+    of_x, of_h = B @ params["e_x"], B @ params["e_h"]
+    W_x, W_h, W_m = (params[f"W_{k}"] for k in "xhm")
+    weights = {
+        "weight_ih_l0": torch.cat([W_x + W_m @ of_x, small * of_x]),
+        "weight_hh_l0": torch.cat(
+            [torch.cat([W_h + W_m @ of_h, W_m @ A / small], 1), torch.cat([small * of_h, A], 1)],
+        ),
+    }
+    module = nn.RNN(x.shape[-1], H + m.shape[-1], dtype=x.dtype)
+    y, (final,) = run_torch(module, weights, x, (torch.cat([h, small * m], -1),))
+    return y[..., :H], (final[:, :H], final[:, H:] / small)
+
+
 ORACLES = {
+    "lmu": lmu,
     "entity_aware_lstm": entity_aware_lstm,
     "time_aware_lstm": time_aware_lstm,
     "layer_norm_lstm": layer_norm_lstm,

@@ -30,6 +30,7 @@ from carousel.cells.leaky_rnn import leaky_rnn as leaky_rnn
 from carousel.cells.lem import lem as lem
 from carousel.cells.li_gru import li_gru as li_gru
 from carousel.cells.lipschitz_rnn import lipschitz_rnn as lipschitz_rnn
+from carousel.cells.lmu import lmu as lmu
 from carousel.cells.lru import lru as lru
 from carousel.cells.lstm import lstm as lstm
 from carousel.cells.lstm_1997 import lstm_1997 as lstm_1997
@@ -143,6 +144,7 @@ _registry = Registry(
         Entry(entity_aware_lstm, 2019),
         Entry(antisymmetric_rnn, 2019),
         Entry(gated_antisymmetric_rnn, 2019),
+        Entry(lmu, 2019),
         Entry(mogrifier_lstm, 2020),
         Entry(brc, 2021),
         Entry(nbrc, 2021),
