@@ -13,7 +13,7 @@ from carousel import cells, identity, relu, sigmoid, tanh
 from carousel.cells import Entry
 from oracles import onnx_operators, scipy_signal, torch_cells, torch_nn, torch_parts, torch_recurrent
 from oracles.common import Oracle
-from runs import ENGINES
+from runs import ENGINES, close, make_call
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,15 @@ def test_gradients(option: Option, engine: str) -> None:
 @every_option
 def test_every_engine_equals_the_reference(option: Option, engine: str, reverse: bool) -> None:
     registry.test_every_engine_equals_the_reference(option.entry, engine, reverse, True, torch.float64)
+
+
+@every_engine
+def test_the_peephole_cell_of_2002(engine: str) -> None:
+    """Stopping gradients changes no values; each of its options has an oracle for its gradient above."""
+    registered = cells.entry("peephole_lstm")
+    entry = Entry(registered.cell.with_(**PRECISE, truncate=True), registered.year)
+    call = make_call(entry.cell, registry.sizes(entry), 5, 3)
+    oracle = onnx_operators.asked(g=onnx_operators.identity, h=onnx_operators.identity)
+    want = registry.by_name(entry, (*oracle(call.params, call.x, call.hx), {}))
+    close(registry.plain_scan(engine, entry, call), want, "peephole_lstm of 2002")
+    registry.test_every_engine_equals_the_reference(entry, engine, False, True, torch.float64)
