@@ -27,7 +27,7 @@ lint: $(VENV)/.installed-test
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
-# The table of cells in the README and docs/cells.md, from the registry.
+# What the registry, the public list and the benchmarks say in the README and docs; docs/cells, a page for each cell.
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 

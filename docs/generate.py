@@ -1,6 +1,7 @@
 """Writes what the registry, the public list and the last benchmark say into the documents: `make docs`.
 
-A generated part stands between `<!-- name: ... -->` and `<!-- /name -->`; docs/api.md is generated whole.
+A generated part stands between `<!-- name: ... -->` and `<!-- /name -->`; docs/api.md, docs/counts.md and all of
+docs/cells are generated whole.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ import sys
 from pathlib import Path
 
 import carousel
+from carousel.pages import Speeds, html_index, html_page, read_speeds
 
 ROOT = Path(__file__).parents[1]
+CELLS = ROOT / "docs" / "cells"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 SHOWN = ("torch.nn.LSTM", "control", "carousel.LSTM", "carousel peephole", "Python loop", "jax.lax.scan")
 
 
 def documents() -> dict[Path, str]:
     """Each document that has generated parts, as it should be."""
-    readme, cells = ROOT / "README.md", ROOT / "docs" / "cells.md"
+    readme = ROOT / "README.md"
     return {
         readme: put(put(readme.read_text(), "cells", table_of_cells()), "benchmark", benchmark()),
-        cells: put(cells.read_text(), "cells", chapters_of_cells()),
         ROOT / "docs" / "api.md": api(),
         ROOT / "docs" / "counts.md": counts(),
+        **pages_of_cells(),
     }
 
 
@@ -38,20 +41,28 @@ def put(text: str, name: str, content: str) -> str:
 
 
 def table_of_cells() -> str:
-    rows = []
+    """The names by year, each linked to its page."""
+    by_year: dict[int, list[str]] = {}
     for entry in carousel.cells.entries():
-        link = f"[`{entry.name}`](src/carousel/cells/{entry.name}.py)"
-        rows.append(f"| {link} | {entry.year} | {entry.page.title} | {entry.page.tested_against} |")
-    return "\n".join(["| cell | year | | tested against |", "|---|---|---|---|", *rows])
+        by_year.setdefault(entry.year, []).append(f"[`{entry.name}`](docs/cells/{entry.name}.html)")
+    rows = [f"| {year} | {', '.join(links)} |" for year, links in by_year.items()]
+    return "\n".join(["| year | cells |", "|---|---|", *rows])
 
 
-def chapters_of_cells() -> str:
-    """Each cell's module docstring, which is the paper in short."""
-    chapters = []
-    for entry in carousel.cells.entries():
-        text = inspect.getdoc(sys.modules[entry.cell.fn.__module__])
-        chapters.append(f"### `{entry.name}`\n\n{text}")
-    return "\n\n".join(chapters)
+def pages_of_cells() -> dict[Path, str]:
+    """A page for each cell, which links to those before and after it, and the table of all."""
+    speeds, names = newest_speeds(), carousel.cells.names()
+    found = {CELLS / "index.html": html_index(speeds)}
+    for entry, before, after in zip(carousel.cells.entries(), ("", *names), (*names[1:], ""), strict=False):
+        page = html_page(entry.cell, speeds, before=before, after=after, index=True)
+        found[CELLS / f"{entry.name}.html"] = page
+    return found
+
+
+def newest_speeds() -> Speeds:
+    """The last run of the benchmark of cells; nothing where there is none."""
+    results = sorted((ROOT / "benchmarks" / "results").glob("cells-*.json"))
+    return read_speeds(json.loads(results[-1].read_text())) if results else Speeds("", {})
 
 
 def counts() -> str:
@@ -106,5 +117,9 @@ def benchmark() -> str:
 
 
 if __name__ == "__main__":
-    for path, text in documents().items():
-        path.write_text(text)
+    made = documents()
+    CELLS.mkdir(exist_ok=True)
+    for old in set(CELLS.iterdir()) - set(made):
+        old.unlink()
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8")

@@ -79,8 +79,10 @@ def test_generated_documents_are_up_to_date() -> None:
     assert spec and spec.loader
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    for path, text in generate.documents().items():
-        assert path.read_text() == text, f"{path.name} is not what the registry gives: run `make docs`"
+    documents = generate.documents()
+    for path, text in documents.items():
+        assert path.exists() and path.read_text() == text, f"{path} is not what the registry gives: run `make docs`"
+    assert set(generate.CELLS.iterdir()) <= set(documents), "docs/cells has a page of no cell: run `make docs`"
 
 
 def test_info_says_which_engines_there_are() -> None:
