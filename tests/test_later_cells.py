@@ -12,9 +12,9 @@ import carousel as ca
 from carousel import cells, engines
 from carousel.graph import Cell, relu
 from oracles.common import Found, Oracle
-from oracles.torch_recurrent import run_cell
-from oracles.torch_recurrent_later import antisymmetric, cornn, fast_rnn, lem, scrn, unicornn
 from oracles.torch_nn import elman, lstm
+from oracles.torch_recurrent import run_cell
+from oracles.torch_recurrent_later import antisymmetric, cornn, fast_rnn, lem, scrn, tau_gru, unicornn
 from oracles.torch_steps import clockwork_rnn, leaky_rnn, lipschitz_rnn, recurrent_highway
 from runs import ENGINES, Call, close, gradients, make_call
 
@@ -42,6 +42,8 @@ OPTIONS: list[tuple[Cell, dict[str, object], Oracle]] = [
     (cells.cornn, {"dt": 0.3, "gamma": 1.7, "eps": 0.6}, cornn),
     (cells.lem, {"dt": 0.4}, lem),
     (cells.scrn, {"alpha": 0.7}, scrn),
+    (cells.tau_gru, {"delay": 1}, tau_gru),
+    (cells.tau_gru, {"delay": 3}, tau_gru),
     (cells.unicornn, {"dt": 0.7, "alpha": 2.5}, unicornn),
     (cells.antisymmetric_rnn, {"eps": 0.5, "gamma": 0.3}, antisymmetric),
     (cells.gated_antisymmetric_rnn, {"eps": 0.5, "gamma": 0.3}, antisymmetric),

@@ -142,6 +142,20 @@ def scrn(params: Parameters, x: Tensor, hx: Sequence[Tensor], alpha: float = 0.9
     return torch.stack(outputs), (h, s[:, : H - missing])
 
 
+def tau_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor], delay: int = 10) -> Found:
+    """Given the oldest of the last states at each step."""
+    cell = torchrecurrent.tauGRUCell(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
+    letters = {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}
+    weights = {name: stacked(params, letter, "uzga") for name, letter in letters.items()}
+    weights["bias_hh"] = torch.zeros_like(weights["bias_ih"])
+    h, past, outputs = hx[0], list(hx[1].chunk(delay, -1)), []
+    for x_t in x:
+        new = functional_call(cell, weights, (x_t, h, past[-1]))
+        h, past = new, [h, *past[:-1]]
+        outputs.append(h)
+    return torch.stack(outputs), (h, torch.cat(past, -1))
+
+
 ORACLES: dict[str, Oracle] = {
     "fast_rnn": fast_rnn,
     "fast_grnn": fast_grnn,
@@ -157,6 +171,7 @@ ORACLES: dict[str, Oracle] = {
     "antisymmetric_rnn": antisymmetric,
     "gated_antisymmetric_rnn": antisymmetric,
     "unicornn": unicornn,
+    "tau_gru": tau_gru,
     "wmc_lstm": wmc_lstm,
     "scrn": scrn,
 }

@@ -76,6 +76,7 @@ from carousel.cells.star import star as star
 from carousel.cells.t_gru import t_gru as t_gru
 from carousel.cells.t_lstm import t_lstm as t_lstm
 from carousel.cells.t_rnn import t_rnn as t_rnn
+from carousel.cells.tau_gru import tau_gru as tau_gru
 from carousel.cells.time_aware_lstm import time_aware_lstm as time_aware_lstm
 from carousel.cells.ugrnn import ugrnn as ugrnn
 from carousel.cells.unicornn import unicornn as unicornn
@@ -154,6 +155,7 @@ _registry = Registry(
         Entry(wmc_lstm, 2021),
         Entry(lem, 2022),
         Entry(cfc, 2022),
+        Entry(tau_gru, 2022),
         Entry(lru, 2023),
         Entry(min_gru, 2024),
         Entry(min_lstm, 2024),

@@ -17,18 +17,18 @@ step; with all periods 1, torch.nn.RNN.
 from carousel.graph import cell, concat, floor, slice, split, step_index, tanh, where
 
 
-@cell(widths={"of_x": "hidden_size"})
+@cell(widths={"a": "hidden_size"})
 def clockwork_rnn(x, h, p, *, t=step_index(), periods=(1, 2, 4, 8)):  # noqa: B008 (declares that t is the step's index)
     """Clockwork RNN (Koutnik et al., 2014)."""
     inputs = []
     for k in range(1, len(periods) + 1):
-        of_x = getattr(p, f"W_{k}") @ x + getattr(p, f"b_{k}")
-        inputs.append(of_x)
+        a = getattr(p, f"W_{k}") @ x + getattr(p, f"b_{k}")
+        inputs.append(a)
     modules, new = split(h, *inputs), []
     for k, period in enumerate(periods):
-        seen = slice(h, concat(*inputs[:k])) if k else h  # from module k on
-        ticked = tanh(inputs[k] + getattr(p, f"U_{k + 1}") @ seen)
-        rest = t - period * floor((t + 0.5) / period)  # the half keeps rounding away from the edge
-        new.append(where(rest < 0.5, ticked, modules[k]))
+        s = slice(h, concat(*inputs[:k])) if k else h  # from module k on
+        n = tanh(inputs[k] + getattr(p, f"U_{k + 1}") @ s)
+        r = t - period * floor((t + 0.5) / period)  # the half keeps rounding away from the edge
+        new.append(where(r < 0.5, n, modules[k]))
     h = concat(*new)
     return h
