@@ -57,7 +57,11 @@ def convolve(rows: Tensor, kernel: Tensor, groups: int, space: Sequence[int]) ->
         space, kernel = (1, *space), kernel.unsqueeze(2)
     images = rows.reshape(-1, *space, rows.shape[-1]).movedim(-1, 1)
     kernel = kernel.contiguous(memory_format=CHANNELS_LAST[len(space)])
-    made = CONVOLUTIONS[len(space)](images, kernel, padding="same", groups=groups)
+    around = [k // 2 for k in kernel.shape[2:]]
+    if any(k % 2 == 0 for k in kernel.shape[2:]):  # one zero more behind the image than before it
+        images = F.pad(images, [n for k in reversed(kernel.shape[2:]) for n in ((k - 1) // 2, k // 2)])
+        around = [0] * len(space)
+    made = CONVOLUTIONS[len(space)](images, kernel, padding=around, groups=groups)
     return made.movedim(1, -1).reshape(*rows.shape[:-1], len(kernel))
 
 
@@ -86,17 +90,20 @@ def scan(
     active = None if lengths is None else within(lengths, T, x.device)  # (T, N, 1)
     sides = {name: fill(value, lengths, active) for name, value in sides.items()}
     run = _Run(engine, cell, sizes, fill(x, lengths, active), params, space, sides)
+    fresh = initial is not None
     first, initial = starts(cell, sizes, x, hx, initial)
     cut, state = cuts(resets, active, reverse), first
     started = None if active is None or T == 0 else active[0]
     if started is not None:  # rows of no length keep what they were given, but it is not convolved
         state = tuple(torch.where(started, h, s) for h, s in zip(first, initial, strict=True))
     found: list[tuple[Tensor, dict[str, Tensor]]] = []
+    run.at_zero = hx is None and not fresh
     for t in reversed(range(T)) if reverse else range(T):
         if cut is not None:
             state = tuple(torch.where(cut[t], s, h) for s, h in zip(initial, state, strict=True))
         y, state, seen = run.step(t, state, None if lengths is None else (lengths > t).long(), record)
         found.append((y, seen))
+        run.at_zero = False
     if started is not None:
         state = tuple(torch.where(started, s, h) for s, h in zip(state, first, strict=True))
     if reverse:
@@ -138,7 +145,12 @@ def _row(product: Product) -> Row:
 
 
 class _Run:
-    """One call: its kernels, what is computed for all steps at once, and one step."""
+    """One call: its kernels, what is computed for all steps at once, and one step.
+
+    `at_zero` says that all states are zero, as they mostly are before the first step: they need no convolution then.
+    """
+
+    at_zero = False
 
     def __init__(
         self,
@@ -224,6 +236,8 @@ class _Run:
     ) -> None:
         """Adds the products with `rows` to the sums of their blocks."""
         for row, kernel, blocks in stacked:
+            if self.at_zero and self.cell.step.nodes[row[0]].op == "state" and all(block in into for block in blocks):
+                continue
             made = convolve(rows[row[0]], kernel, row[1], self.space)
             widths = [sum(self._width(total) for total in block.sums) for block in blocks]
             for block, part in zip(blocks, made.split(widths, -1) if len(widths) > 1 else [made], strict=True):
@@ -252,15 +266,13 @@ class _Run:
         """Step t: y (1, N, w), the new states, and what was recorded, (1, N, w) each."""
         given = {**{name: value[t] for name, value in self.by_step.items()}, **self.fixed}
         nodes = self.cell.step.nodes
-        rows = {n: state[node.attr["k"]] for n, node in enumerate(nodes) if node.op == "state"}
+        rows = {n: state[node.attr["k"]].unsqueeze(0) for n, node in enumerate(nodes) if node.op == "state"}
         for (stage, blocks), late in zip(self.plan, self.late, strict=True):
             totals = {block: self.early[block][t] for block in blocks if block in self.early}
             self._sums(late, rows, totals)
             for block in blocks:
                 parts = totals[block].split([self._width(total) for total in block.sums], -1)
-                for total, part in zip(block.sums, parts, strict=True):
-                    once = stage.cell.sides[total.side].kind == "sequence"
-                    given[total.side] = part if once or part.dim() == 3 else part.unsqueeze(0)
+                given |= {total.side: part for total, part in zip(block.sums, parts, strict=True)}
             last = stage is self.plan[-1][0]
             if last or stage.rows:
                 names = tuple(record) if last else tuple(name for _, name in stage.rows)
@@ -278,5 +290,5 @@ class _Run:
                     initial=None,
                     record=names,
                 )
-                rows |= {n: seen[name].squeeze(0) for n, name in stage.rows}
+                rows |= {n: seen[name] for n, name in stage.rows}
         return y, new, seen

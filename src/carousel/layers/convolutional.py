@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from carousel import cells
 from carousel.graph import Cell
@@ -119,6 +120,8 @@ class ConvRecurrent(Recurrent):
 
     def _start(self, name: str, parameter: Tensor, how: Start | None) -> None:
         fan = self.hidden_size * math.prod(self.recurrent_kernel_size)
+        if how is nn.init.eye_:
+            how = identity_
         along = parameter.movedim(0, -1) if name in self.per_position else parameter  # lists go along the channels
         start(along, how, fan, blocks=self.cell.heads(name) > 1)
 
@@ -198,6 +201,19 @@ class ConvLSTM(ConvRecurrent):
             space=space,
             **options,
         )
+
+
+def identity_(kernel: Tensor) -> Tensor:
+    """Sets a kernel in place so that the convolution leaves its input as it is.
+
+    >>> import torch
+    >>> identity_(torch.empty(1, 1, 3))
+    tensor([[[0., 1., 0.]]])
+    """
+    middle = tuple((k - 1) // 2 for k in kernel.shape[2:])
+    with torch.no_grad():
+        kernel.zero_()[(..., *middle)] = torch.eye(*kernel.shape[:2], dtype=kernel.dtype, device=kernel.device)
+    return kernel
 
 
 def _dims(cell: Cell, dims: int | None, kernel_size: Kernel) -> int:
