@@ -177,6 +177,27 @@ def test_slstm_refuses_other_forget_gates() -> None:
         slstm.with_(forget=tanh)
 
 
+def test_the_authors_layer_has_the_names_of_two_projections_the_wrong_way_round() -> None:
+    """Its fgate makes what our W_i makes, its igate what W_f makes; its projections have one block a head."""
+    from xlstm.blocks.slstm.layer import sLSTMLayer, sLSTMLayerConfig
+
+    config = sLSTMLayerConfig(embedding_dim=8, num_heads=4, conv1d_kernel_size=0, backend="vanilla")
+    theirs, ours = sLSTMLayer(config), ca.Recurrent(slstm, 8, 8, batch_first=True)
+    projections = {"i": theirs.fgate, "f": theirs.igate, "z": theirs.zgate, "o": theirs.ogate}
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+        recurrent = dict(zip("ifzo", theirs.slstm_cell._recurrent_kernel_.split(2, 1), strict=True))
+        biases = dict(zip("ifzo", theirs.slstm_cell._bias_.split(8), strict=True))
+        for gate, projection in projections.items():
+            ours.get_parameter(f"W_{gate}_l0").copy_(torch.block_diag(*projection.weight))
+            ours.get_parameter(f"R_{gate}_l0").copy_(recurrent[gate])
+            ours.get_parameter(f"b_{gate}_l0").copy_(biases[gate])
+    x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    by_head = ours(x)[0].view(2, 5, 4, 2).transpose(1, 2)
+    torch.testing.assert_close(theirs(x), theirs.group_norm(by_head).transpose(1, 2).reshape(2, 5, 8))
+
+
 def test_slstm_starts_as_the_authors_package_does() -> None:
     from xlstm.blocks.slstm.cell import sLSTMCell, sLSTMCellConfig
 

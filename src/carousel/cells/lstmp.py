@@ -13,18 +13,26 @@ speech recognition", 2014, arXiv:1402.1128.
     y_t = (r_t, p_t)
 
 c is hidden_size wide, r proj_size, p nonrecurrent_size, and y both: the paper's softmax reads y. Without the second
-projection, `lstmp.with_(nonrecurrent=False)`, y is r; the cell named projected_lstm has no peepholes either.
+projection, `lstmp.with_(nonrecurrent=False)`, y is r; the cell named projected_lstm has no peepholes either. As in the
+paper parameters start uniformly in +-0.02.
 Known for: large-vocabulary speech recognition at Google: many cells and many outputs at the price of few recurrent
 parameters.
-Deviates from the paper: nothing.
+Deviates from the paper: nothing in the equations; its experiments clip c to +-50.
 Oracle: ONNX's LSTM operator with P = (V_i, V_o, V_f) and R = U W_rm, started from an output that W_rm takes to r_0; r
 and p are the projections of what it gives. Without peepholes and p also torch.nn.LSTM with proj_size.
 """
 
+from functools import partial
+
+from torch.nn.init import uniform_
+
 from carousel.graph import cell, concat, sigmoid, tanh
 
 
-@cell(widths={"c": "hidden_size", "r": "proj_size", "projected": "nonrecurrent_size"})
+@cell(
+    widths={"c": "hidden_size", "r": "proj_size", "projected": "nonrecurrent_size"},
+    init={"*": partial(uniform_, a=-0.02, b=0.02)},
+)
 def lstmp(x, r, c, p, *, nonrecurrent=True):
     """LSTM with recurrent and non-recurrent projection (Sak, Senior & Beaufays, 2014)."""
     i = sigmoid(p.W_i @ x + p.U_i @ r + p.V_i * c + p.b_i)

@@ -12,7 +12,7 @@ speech recognition", 2014, arXiv:1402.1128.
 
 c is hidden_size wide, h proj_size.
 Known for: large-vocabulary speech recognition: many cells, few recurrent parameters.
-Deviates from the paper: no peepholes, and no second projection that does not recur.
+Deviates from the paper: no peepholes, and no second projection that does not recur; the cell named lstmp has both.
 Oracle: torch.nn.LSTM with proj_size; weights as for the lstm cell, and weight_hr_l0 is W_hr.
 """
 
