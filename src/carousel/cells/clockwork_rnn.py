@@ -17,9 +17,18 @@ step; with all periods 1, torch.nn.RNN.
 from carousel.graph import cell, concat, floor, slice, split, step_index, tanh, where
 
 
+def check(periods):
+    """ValueError unless these are periods, the slower ones last."""
+    if not periods or any(not isinstance(T, int) or T < 1 for T in periods) or list(periods) != sorted(periods):
+        raise ValueError(
+            f"clockwork_rnn: periods is {periods!r}, expected whole numbers from 1 on in rising order, as (1, 2, 4, 8)."
+        )
+
+
 @cell(widths={"a": "hidden_size"})
 def clockwork_rnn(x, h, p, *, t=step_index(), periods=(1, 2, 4, 8)):  # noqa: B008 (declares that t is the step's index)
     """Clockwork RNN (Koutnik et al., 2014)."""
+    check(periods)
     inputs = []
     for k in range(1, len(periods) + 1):
         a = getattr(p, f"W_{k}") @ x + getattr(p, f"b_{k}")

@@ -24,6 +24,8 @@ from carousel.graph import cell, sigmoid, tanh
 @cell(init={"b_t*": -2.0})
 def recurrent_highway(x, y, p, *, depth=3, coupled=True):
     """Recurrent highway network (Zilly et al., 2017)."""
+    if not isinstance(depth, int) or depth < 1:
+        raise ValueError(f"recurrent_highway: depth is {depth!r}, expected the number of layers in a step, at least 1.")
 
     def net(k, layer):
         a = getattr(p, f"R_{k}{layer}") @ y + getattr(p, f"b_{k}{layer}")
