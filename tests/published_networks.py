@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from carousel import Recurrent, cells, expand, sigmoid, tanh
+from carousel import EncoderForecaster, Recurrent, cells, expand, sigmoid
 from carousel.graph import Cell, cell
 
 # -- cells of networks that the registry does not have
@@ -45,17 +45,6 @@ def forget_gate_blocks(x, h, s, p):
     return h, s
 
 
-@cell
-def forecaster(x, h, c, p):
-    """A peephole LSTM that reads no input, only counts its steps (Shi et al., 2015)."""
-    i = sigmoid(p.U_i @ h + p.V_i * c + p.b_i)
-    f = sigmoid(p.U_f @ h + p.V_f * c + p.b_f)
-    c = f * c + i * tanh(p.U_c @ h + p.b_c)
-    o = sigmoid(p.U_o @ h + p.V_o * c + p.b_o)
-    h = o * tanh(c)
-    return h, c
-
-
 # -- networks
 
 
@@ -82,25 +71,6 @@ class Network(nn.Module):
         for layer in self.hidden:
             y, _ = layer(y)
         return self.output(torch.cat([x, y], -1) if self.direct else y)
-
-
-class EncoderForecaster(nn.Module):
-    """The fully connected counterpart of a convolutional LSTM: two layers read, two that read nothing go on."""
-
-    def __init__(self, size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.encoder = Recurrent(cells.peephole_lstm, size, hidden_size, num_layers=2)
-        self.first = Recurrent(forecaster, 1, hidden_size)
-        self.second = Recurrent(cells.peephole_lstm, hidden_size, hidden_size)
-        self.output = nn.Linear(hidden_size, size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As many frames as x (T, B, size) has, forecast."""
-        _, state = self.encoder(x)
-        below, above = (tuple(s[k : k + 1] for s in state) for k in (0, 1))
-        y, _ = self.first(x.new_zeros(*x.shape[:2], 1), above)
-        y, _ = self.second(y, below)
-        return self.output(y)
 
 
 def lstm_1997(inputs: int, blocks: int, size: int, outputs: int, biased: str, bias: bool) -> Network:
@@ -238,7 +208,24 @@ def _large() -> Iterator[Count]:
     yield derived(paper, "small, 2 x 200", "lstm", 4_651_600, partial(words, 200))
     yield derived(paper, "medium, 2 x 650", "lstm", 19_775_200, partial(words, 650), "20 M")
     yield derived(paper, "large, 2 x 1500", "lstm", 66_022_000, partial(words, 1_500), "66 M")
-    full = partial(EncoderForecaster, 4_096, 2_048)
-    yield printed("Shi et al. 2015", "FC-LSTM 2048-2048", "peephole_lstm", 142_667_776, full)
+    yield from _shi()
     core = partial(Recurrent, cells.lstm, 4_096, 4_096)
     yield derived("OpenAI et al. 2019", "the LSTM of Five", "lstm", 134_234_112, core, "84 % of 159 M")
+
+
+def _shi() -> Iterator[Count]:
+    """Moving MNIST, whose frames of 64 x 64 are patched to 16 channels of 16 x 16; peepholes count once a channel."""
+    paper, name = "Shi et al. 2015", "conv_lstm"
+    # The fully connected one is the convolutional one on images of one position.
+    full = partial(EncoderForecaster, 4_096, [2_048, 2_048], 1, read="last")
+    yield printed(paper, "FC-LSTM 2048-2048", name, 142_667_776, full)
+    for kernel, recurrent, hidden, exact in (
+        (5, 5, [256], 13_524_496),
+        (5, 5, [128, 128], 10_042_896),
+        (5, 5, [128, 64, 64], 7_585_296),
+        (9, 1, [128, 128], 11_550_224),
+        (9, 1, [128, 64, 64], 8_830_480),
+    ):
+        network = f"({kernel}x{kernel})" + "".join(f"-{recurrent}x{recurrent}-{h}" for h in hidden)
+        build = partial(EncoderForecaster, 16, hidden, kernel, recurrent_kernel_size=recurrent)
+        yield printed(paper, f"ConvLSTM {network}", name, exact, build)

@@ -241,3 +241,30 @@ def test_a_kernel_for_input_and_state_has_one_size():
     assert ConvRecurrent(tied, 2, 2, 3)(torch.zeros(1, 1, 2, 4, 4))[0].shape == (1, 1, 2, 4, 4)
     with pytest.raises(ValueError, match="W multiplies the input and a state"):
         ConvRecurrent(tied, 2, 2, 3, recurrent_kernel_size=5)
+
+
+# -- the network of the paper; its six printed numbers of parameters are in published_networks.py
+
+
+@engine_wise
+def test_the_forecaster_goes_on_from_what_the_encoder_saw(engine):
+    net = ca.EncoderForecaster(2, [4, 3], 3, recurrent_kernel_size=1, engine=engine, dtype=torch.float64)
+    assert [layer.hidden_channels for layer in net.forecaster] == [3, 4]
+    x = torch.randn(4, 2, 2, 5, 6, dtype=torch.float64)
+    x[2:, 1] = torch.nan
+    frames = net(x, 3, lengths=[4, 2])
+    assert frames.shape == (3, 2, 2, 5, 6)
+    assert_close(frames[:, 1:], net(x[:2, 1:], 3))
+    assert_close(frames[:2], net(x, 2, lengths=[4, 2]))
+    frames.square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.numel() == 0 or parameter.grad.any(), name
+
+
+def test_one_layer_may_make_the_frame():
+    net = ca.EncoderForecaster(6, [4, 5], 1, read="last", cell=ca.cells.gru)
+    assert net.output.in_channels == 4 and net(torch.randn(3, 2, 6, 1, 1), 2).shape == (2, 2, 6, 1, 1)
+    with pytest.raises(ValueError, match='expected "all" or "last"'):
+        ca.EncoderForecaster(6, [4], 1, read="first")
+    with pytest.raises(ValueError, match="hidden_channels is empty"):
+        ca.EncoderForecaster(6, [], 1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from carousel import cells
-from published_networks import OWN, Count, EncoderForecaster, Network, counts
+from published_networks import OWN, Count, Network, counts
 
 COUNTS = list(counts())
 SMALL = [count for count in COUNTS if count.exact < 20_000]
@@ -43,9 +43,3 @@ def test_every_parameter_is_used(count: Count) -> None:
     (found[0] if isinstance(found, tuple) else found).square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.all(), name
-
-
-def test_the_forecaster_forecasts() -> None:
-    network = EncoderForecaster(6, 4)
-    network(torch.randn(3, 2, 6)).square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())

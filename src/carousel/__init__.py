@@ -69,6 +69,7 @@ from carousel.nets import (
     LSTMFCN,
     AdditiveAttention,
     EncoderDecoder,
+    EncoderForecaster,
     HierarchicalSubsampling,
     InDepth,
     MultiplicativeAttention,
@@ -82,12 +83,13 @@ __version__ = "0.1.0"
 # fmt: off
 __all__ = [
     "abs", "AdditiveAttention", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient", "clip_gradients",
-    "clip_states", "concat", "ConvLSTM", "ConvRecurrent", "cos", "draw", "EncoderDecoder", "exp", "expand", "floor",
-    "Forecaster", "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info", "layer_norm", "layer_normalized",
-    "log", "LSTM", "LSTMFCN", "mask", "maximum", "mean", "minimum", "MultiplicativeAttention", "normalize",
-    "per_step", "plain", "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice",
-    "softmax", "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell",
-    "TensorCell", "use_engine", "variational_dropout", "where", "zoneout",
+    "clip_states", "concat", "ConvLSTM", "ConvRecurrent", "cos", "draw", "EncoderDecoder", "EncoderForecaster",
+    "exp", "expand", "floor", "Forecaster", "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info",
+    "layer_norm", "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "mean", "minimum",
+    "MultiplicativeAttention", "normalize", "per_step", "plain", "Recurrent", "recurrent_dropout", "relu",
+    "replace", "RNN", "sigmoid", "sin", "slice", "softmax", "softplus", "split", "sqrt", "static", "step_index",
+    "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell", "use_engine", "variational_dropout", "where",
+    "zoneout",
 ]
 # fmt: on
 

@@ -210,9 +210,11 @@ def identity_(kernel: Tensor) -> Tensor:
     >>> identity_(torch.empty(1, 1, 3))
     tensor([[[0., 1., 0.]]])
     """
-    middle = tuple((k - 1) // 2 for k in kernel.shape[2:])
     with torch.no_grad():
-        kernel.zero_()[(..., *middle)] = torch.eye(*kernel.shape[:2], dtype=kernel.dtype, device=kernel.device)
+        middle = kernel.zero_()
+        for k in kernel.shape[2:]:
+            middle = middle.select(2, (k - 1) // 2)
+        nn.init.eye_(middle)
     return kernel
 
 

@@ -2,6 +2,7 @@
 
 from carousel.nets.attention import AdditiveAttention, MultiplicativeAttention
 from carousel.nets.encoder_decoder import EncoderDecoder
+from carousel.nets.encoder_forecaster import EncoderForecaster
 from carousel.nets.in_depth import InDepth
 from carousel.nets.lstm_fcn import LSTMFCN
 from carousel.nets.subsampling import HierarchicalSubsampling
@@ -9,6 +10,7 @@ from carousel.nets.subsampling import HierarchicalSubsampling
 __all__ = [
     "AdditiveAttention",
     "EncoderDecoder",
+    "EncoderForecaster",
     "HierarchicalSubsampling",
     "InDepth",
     "LSTMFCN",
