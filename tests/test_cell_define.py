@@ -2,6 +2,7 @@
 # ruff: noqa: B008 (side inputs are declared by calls in the signature)
 
 import dataclasses
+import math
 import pickle
 
 import pytest
@@ -338,5 +339,5 @@ def test_cells_of_a_users_file(tmp_path):
 
 def test_declarations_of_the_zoo_are_kept():
     assert zoo.observer.fixed == {"b": 0.0} and zoo.observer.initial == {"h": 0.25, "c": 0.0}
-    assert zoo.residual_slstm.initial["m"] == -1e30
-    assert zoo.slstm.with_(heads=4).shapes(input_size=3, hidden_size=8)["R_z"] == (4, 2, 2)
+    assert zoo.residual_slstm.initial["m"] == -math.inf
+    assert zoo.slstm.with_(heads=2).shapes(input_size=3, hidden_size=8)["R_z"] == (2, 4, 4)

@@ -153,7 +153,7 @@ def test_rows_that_are_all_empty_reach_nothing():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_other_dtypes(dtype):
-    for cell in (zoo.lstm, zoo.slstm, zoo.normalized_lstm):
+    for cell in (zoo.lstm, zoo.slstm, zoo.layer_norm_lstm):
         sizes, x, hx, params, sides, initial = case(cell, dtype=dtype)
         y, final, _ = eager.scan(cell, sizes, x, hx, params, sides=sides, lengths=LENGTHS, resets=None, initial=initial)
         assert {v.dtype for v in (y, *final)} == {dtype}
@@ -161,13 +161,13 @@ def test_other_dtypes(dtype):
 
 
 def test_vmap_over_parameters_and_rows():
-    sizes, x, hx, params, sides, initial = case(zoo.gru_before)
+    sizes, x, hx, params, sides, initial = case(zoo.gru_reset_before)
     options = {"sides": {}, "lengths": LENGTHS, "resets": some_resets(), "initial": initial}
     stacked = {name: torch.stack([value, 2 * value]) for name, value in params.items()}
     xs = torch.stack([x, x + 1])
 
     def run(params, x):
-        return eager.scan(zoo.gru_before, sizes, x, hx, params, **options)[0]
+        return eager.scan(zoo.gru_reset_before, sizes, x, hx, params, **options)[0]
 
     expected = [run({n: v[k] for n, v in stacked.items()}, xs[k]) for k in range(2)]
     assert_close(torch.vmap(run)(stacked, xs), torch.stack(expected))

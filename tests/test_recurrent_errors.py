@@ -28,7 +28,7 @@ CONSTRUCTION = [
     ({"checkpoint_every": 0}, ValueError, "lstm: checkpoint_every is 0, expected a positive whole number of steps"),
     ({"proj_size": 3}, TypeError, "lstm: there is no size 'proj_size'."),
     ({"cell": zoo.projected_lstm}, TypeError, "projected_lstm: proj_size missing"),
-    ({"cell": zoo.slstm, "hidden_size": 7}, ValueError, "not divisible into the 2 blocks"),
+    ({"cell": zoo.slstm, "hidden_size": 7}, ValueError, "not divisible into the 4 blocks"),
     ({"masks": {"m": 0.5}}, ValueError, "lstm: masks has 'm', but the cell's masks are: none."),
     ({"cell": zoo.zoneout_lstm, "masks": {"z_h": 0}}, ValueError, "masks['z_h'] is 0, expected a probability above 0"),
     ({"cell": zoo.counting, "checkpoint_every": 3}, ValueError, "counting reads the step index, so checkpoint_every"),

@@ -1,24 +1,26 @@
 """Cells to test with: published ones and made-up ones that together use everything the equations can say."""
 # ruff: noqa: B008 (side inputs are declared by calls in the signature)
 
-import math
-
 import torch
 
 from carousel.cells import (
     clockwork_rnn,
     context_unit,
     elman,
+    entity_aware_lstm,
     fast_grnn_low_rank,
     gated_antisymmetric_rnn,
     gru,
+    gru_reset_before,
     indrnn,
     intersection_rnn,
+    layer_norm_lstm,
     lipschitz_rnn,
     lstm,
     lstm_1997,
     lstm_cifg,
     lstm_fgr,
+    lstmp,
     min_gru,
     peephole_lstm,
     peephole_lstm_c,
@@ -26,7 +28,9 @@ from carousel.cells import (
     projected_lstm,
     recurrent_highway,
     scrn,
+    slstm,
     sru,
+    time_aware_lstm,
 )
 from carousel.graph import (
     Cell,
@@ -38,7 +42,6 @@ from carousel.graph import (
     exp,
     floor,
     identity,
-    layer_norm,
     log,
     mask,
     maximum,
@@ -57,111 +60,12 @@ from carousel.graph import (
     sqrt,
     static,
     step_index,
-    stop_gradient,
     sum,
     tanh,
     where,
 )
 
 # -- published cells, or close to them
-
-
-@cell
-def gru_before(x, h, p):
-    """GRU with the reset before the product: two products follow each other in a step."""
-    r = sigmoid(p.W_r @ x + p.U_r @ h + p.b_r)
-    z = sigmoid(p.W_z @ x + p.U_z @ h + p.b_z)
-    n = tanh(p.W_n @ x + p.U_n @ (r * h) + p.b_n)
-    h = z * h + (1 - z) * n
-    return h
-
-
-@cell(widths={"c": "hidden_size", "h": "proj_size"})
-def projected_peephole(x, h, c, p):
-    """Projection and peepholes."""
-    i = sigmoid(p.W_i @ x + p.U_i @ h + p.V_i * c + p.b_i)
-    f = sigmoid(p.W_f @ x + p.U_f @ h + p.V_f * c + p.b_f)
-    c = f * c + i * tanh(p.W_c @ x + p.U_c @ h + p.b_c)
-    o = sigmoid(p.W_o @ x + p.U_o @ h + p.V_o * c + p.b_o)
-    m = o * tanh(c)
-    h = p.W_hr @ m
-    return h, c
-
-
-@cell(widths={"c": "hidden_size", "r": "proj_size", "y": "out_size"})
-def two_projections(x, r, c, p):
-    """A projection that recurs, and one that does not and is the output (Sak et al., 2014)."""
-    i = sigmoid(p.W_i @ x + p.U_i @ r + p.b_i)
-    f = sigmoid(p.W_f @ x + p.U_f @ r + p.b_f)
-    c = f * c + i * tanh(p.W_c @ x + p.U_c @ r + p.b_c)
-    c = clip(c, -0.8, 0.8)
-    m = sigmoid(p.W_o @ x + p.U_o @ r + p.b_o) * tanh(c)
-    r = p.W_rm @ m
-    y = p.W_ym @ m
-    return y, r, c
-
-
-@cell
-def normalized_lstm(x, h, c, p):
-    """Layer normalisation of every sum (Ba et al., 2016)."""
-
-    def net(k):
-        of_x = layer_norm(getattr(p, f"W_{k}") @ x, getattr(p, f"a_{k}"))
-        of_h = layer_norm(getattr(p, f"U_{k}") @ h, getattr(p, f"g_{k}"))
-        return of_x + of_h + getattr(p, f"b_{k}")
-
-    i = sigmoid(net("i"))
-    f = sigmoid(net("f"))
-    g = tanh(net("g"))
-    o = sigmoid(net("o"))
-    c = f * c + i * g
-    h = o * tanh(layer_norm(c, p.g_c, p.b_c))
-    return h, c
-
-
-@cell
-def time_aware_lstm(x, h, c, p, *, dt):
-    """Short-term memory decays with the time since the step before (Baytas et al., 2017)."""
-    short = tanh(p.W_d @ c + p.b_d)
-    adjusted = c - short + short * (1.0 / log(math.e + dt))
-    i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
-    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
-    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
-    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
-    c = f * adjusted + i * g
-    h = o * tanh(c)
-    return h, c
-
-
-@cell
-def entity_aware_lstm(x, h, c, p, *, s=static("static_size")):
-    """The input gate depends on static attributes only (Kratzert et al., 2019)."""
-    i = sigmoid(p.W_i @ s + p.b_i)
-    f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
-    g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
-    o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
-    c = f * c + i * g
-    h = o * tanh(c)
-    return h, c
-
-
-@cell(initial={"m": -1e30})
-def slstm(x, h, c, n, m, p, *, heads=2):
-    """Exponential gates with a normaliser and a stabiliser, block-diagonal recurrence (Beck et al., 2024)."""
-
-    def net(k):
-        return getattr(p, f"W_{k}") @ x + getattr(p, f"R_{k}").blocks(heads) @ h + getattr(p, f"b_{k}")
-
-    z, o = tanh(net("z")), sigmoid(net("o"))
-    net_i, net_f = net("i"), net("f")
-    log_f = m - softplus(-net_f)
-    m = stop_gradient(maximum(log_f, net_i))
-    i = exp(net_i - m)
-    f = exp(log_f - m)
-    c = f * c + i * z
-    n = f * n + i
-    h = o * c / n
-    return h, c, n, m
 
 
 @cell
@@ -291,27 +195,33 @@ PUBLISHED = [elman, elman.with_(f=relu), lstm, peephole_lstm, gru, projected_lst
 REGISTERED = [
     clockwork_rnn,
     context_unit,
+    entity_aware_lstm,
     fast_grnn_low_rank,
     gated_antisymmetric_rnn,
+    gru_reset_before,
     indrnn,
     intersection_rnn,
+    layer_norm_lstm,
     lipschitz_rnn,
     lstm_1997,
     lstm_cifg,
     lstm_fgr,
+    lstmp,
     min_gru,
     peephole_lstm_c,
     phased_lstm,
     recurrent_highway,
     scrn,
+    slstm,
     sru,
+    time_aware_lstm,
 ]
 ALL = list(dict.fromkeys([*PUBLISHED, *REGISTERED, *(v for v in list(globals().values()) if isinstance(v, Cell))]))
-ALL += [peephole_lstm.with_(truncate=True, out=identity), lstm_1997.with_(truncate=True)]
+ALL += [peephole_lstm.with_(truncate=True, out=identity), lstm_1997.with_(truncate=True), slstm.with_(heads=2)]
 IDS = [f"{c.name}{k}" if any(c.name == d.name and c is not d for d in ALL) else c.name for k, c in enumerate(ALL)]
 
 DEFAULT_SIZES = {
-    **{"input_size": 5, "hidden_size": 8, "proj_size": 4, "out_size": 3, "static_size": 7, "blocks": 4},
+    **{"input_size": 5, "hidden_size": 8, "proj_size": 4, "nonrecurrent_size": 3, "static_size": 7, "blocks": 4},
     **{"slots": 6, "slot_size": 2, "event_size": 3, "context_size": 3, "input_rank": 3, "hidden_rank": 2},
 }
 
