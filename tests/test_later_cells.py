@@ -187,8 +187,8 @@ def test_bistable_units_hold_two_values() -> None:
 @pytest.mark.parametrize(
     ("cell", "starts"),
     [
-        (cells.fast_rnn, {"alpha": -3.0, "beta": 3.0}),
-        (cells.fast_grnn, {"zeta": 1.0, "nu": -4.0}),
+        (cells.fast_rnn, {"alpha": -3.0, "beta": 3.0, "b": 1.0}),
+        (cells.fast_grnn, {"zeta": 1.0, "nu": -4.0, "b_z": 1.0, "b_h": 1.0}),
         (cells.brc, {"V_a": 1.0, "V_c": 1.0, "b_a": 0.0, "b_c": 0.0}),
         (cells.unicornn, {"b": 0.0}),
         (cells.recurrent_highway, {"b_t1": -2.0, "b_t3": -2.0}),

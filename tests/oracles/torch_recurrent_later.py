@@ -77,7 +77,7 @@ def bistable(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
 
 
 def cornn(
-    params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.1, gamma: float = 1.0, eps: float = 1.0
+    params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.042, gamma: float = 2.7, eps: float = 4.7
 ) -> Found:
     weights = {"weight_ih": params["W_x"], "weight_hh": params["U_y"], "weight_ch": params["U_z"]}
     weights["bias_ih"] = params["b"]
@@ -108,7 +108,7 @@ def antisymmetric(params: Parameters, x: Tensor, hx: Sequence[Tensor], eps: floa
     return run_cell(kind, weights, x, hx, epsilon=eps, gamma=gamma)
 
 
-def unicornn(params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.1, alpha: float = 0.1) -> Found:
+def unicornn(params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.19, alpha: float = 30.65) -> Found:
     weights = {"weight_ih": params["W"], "weight_hh": params["w"], "weight_ch": params["c"], "bias_ih": params["b"]}
     return run_cell(torchrecurrent.UnICORNNCell, weights, x, hx, dt=dt, alpha=alpha)
 

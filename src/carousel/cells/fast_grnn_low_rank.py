@@ -9,8 +9,8 @@ recurrent neural network", NeurIPS 2018, arXiv:1901.02358.
     g_t = tanh(W x_t + U h_{t-1} + b_h)
     h_t = (sigmoid(zeta) * (1 - z_t) + sigmoid(nu)) * g_t + z_t * h_{t-1}
 
-The ranks are the sizes `input_rank` and `hidden_rank`; the products W and U are never formed. The scalars start as in
-`fast_grnn`.
+The ranks are the sizes `input_rank` and `hidden_rank`; the products W and U are never formed. Scalars and biases start
+as in `fast_grnn`.
 Known for: spotting wake words and recognising activities in models of a few kilobytes.
 Deviates from the paper: the second factor stands as it multiplies, where the paper writes it transposed; factors are
 dense and not quantised.
@@ -24,7 +24,7 @@ from carousel.graph import cell, sigmoid, tanh
 @cell(
     widths={"of_x": "input_rank", "of_h": "hidden_rank"},
     shapes={"zeta": (), "nu": ()},
-    init={"zeta": 1.0, "nu": -4.0},
+    init={"zeta": 1.0, "nu": -4.0, "b_*": 1.0},
 )
 def fast_grnn_low_rank(x, h, p):
     """FastGRNN with matrices of low rank (Kusupati et al., 2018)."""
