@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from carousel import engines
-from carousel.graph import Cell
+from carousel.graph import AnyCell
 from tolerances import TOLERANCES, assert_close
 
 NORMALISERS = {"n"}  # states that a cell divides by
@@ -42,7 +42,7 @@ class Call:
 
 
 def make_call(
-    cell: Cell,
+    cell: AnyCell,
     sizes: Mapping[str, int],
     T: int,
     B: int,
@@ -71,17 +71,18 @@ def make_call(
         value = torch.randn(*shape, generator=generator, dtype=torch.float64)
         return leaf(kind, value.abs() + 0.5 if name in NORMALISERS else value)
 
-    widths = cell.state_widths(**sizes)
+    shapes = cell.state_shapes(**sizes)
     call = Call(
         sizes=dict(sizes),
         x=tensor("x", T, B, sizes["input_size"]),
-        hx=tuple(state("hx", name, B, w) for name, w in zip(cell.states, widths, strict=True)),
+        hx=tuple(state("hx", name, B, *shape) for name, shape in zip(cell.states, shapes, strict=True)),
         params={n: tensor("params", *s, scale=s[-1] ** -0.5 if s else 1.0) for n, s in cell.shapes(**sizes).items()},
         sides={},
         lengths=None if lengths is None else torch.tensor(list(lengths), dtype=torch.int64),
         resets=torch.rand(T, B, generator=generator) < resets if resets else None,
         initial=tuple(
-            state("initial", name, *((B, w) if per_row else (w,))) for name, w in zip(cell.states, widths, strict=True)
+            state("initial", name, *([B] if per_row else []), *shape)
+            for name, shape in zip(cell.states, shapes, strict=True)
         ),
         reverse=reverse,
         record=record,
@@ -93,7 +94,8 @@ def make_call(
         if side.keep is None:
             call.sides[name] = leaf("sides", torch.rand(shape, generator=generator, dtype=torch.float64))
         else:
-            call.sides[name] = (torch.rand(shape, generator=generator) < side.keep).to(dtype) / side.keep
+            kept = (torch.rand(shape, generator=generator) < side.keep).to(dtype)
+            call.sides[name] = kept / side.keep if side.scaled else kept
     if call.lengths is not None:
         spoil([call.x, *(v for n, v in call.sides.items() if cell.sides[n].kind == "step")], call.lengths)
     return call
@@ -106,7 +108,7 @@ def spoil(tensors: list[Tensor], lengths: Tensor) -> None:
             value[torch.arange(len(value))[:, None] >= lengths] = torch.nan
 
 
-def scan(run: Callable, cell: Cell, call: Call, record: tuple[str, ...]) -> dict[str, Tensor]:
+def scan(run: Callable, cell: AnyCell, call: Call, record: tuple[str, ...]) -> dict[str, Tensor]:
     """Everything that a scan gives, by name, with the gradients of one loss over all of it."""
     torch.set_num_threads(call.threads)
     y, final, seen = run(
