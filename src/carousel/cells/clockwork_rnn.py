@@ -10,8 +10,8 @@ in rising order. A module sees itself and the slower ones: the U_k below each ot
 `hidden_size` is the size of one module; h is g times as wide. The first step is t = 0, at which all modules tick.
 Known for: long memory in slow modules at fewer parameters than a plain network of the same size.
 Deviates from the paper: there is a bias. A module at rest is computed too, and not taken.
-Oracle: torch.nn.RNNCell with a block-triangular weight_hh, whose result is taken where a module's period divides the
-step; with all periods 1, torch.nn.RNN.
+Oracle: torch.nn.RNNCell, whose weight_hh is block-triangular and whose result is taken where a module's period divides
+the step; with all periods 1, torch.nn.RNN.
 """
 
 from carousel.graph import cell, concat, floor, slice, split, step_index, tanh, where

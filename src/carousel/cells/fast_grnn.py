@@ -12,7 +12,7 @@ The paper writes the scalars as zeta and nu in (0, 1), which it learns through t
 products.
 Known for: accuracy near that of gated cells with one pair of matrices where the GRU has three, on microcontrollers.
 Deviates from the paper: matrices are whole, dense and not quantised.
-Oracle: torchrecurrent's FastGRNNCell with sigmoid as nonlinearity of its gate, which it has as tanh by default against
+Oracle: torchrecurrent's FastGRNNCell, with sigmoid as nonlinearity of its gate, which it has as tanh by default against
 the paper; its two biases add up to (b_z, b_h).
 """
 

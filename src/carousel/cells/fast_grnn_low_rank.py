@@ -14,7 +14,7 @@ as in `fast_grnn`.
 Known for: spotting wake words and recognising activities in models of a few kilobytes.
 Deviates from the paper: the second factor stands as it multiplies, where the paper writes it transposed; factors are
 dense and not quantised.
-Oracle: torchrecurrent's FastGRNNCell with the products W_1 W_2 and U_1 U_2 as its matrices, and with sigmoid as
+Oracle: torchrecurrent's FastGRNNCell, with the products W_1 W_2 and U_1 U_2 as its matrices, and with sigmoid as
 nonlinearity of its gate.
 """
 

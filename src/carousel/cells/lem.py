@@ -12,7 +12,7 @@ bar, are the steps of each unit.
 Known for: bounds on its gradients that are proved, and long sequences with several time scales, with as many
 parameters as an LSTM.
 Deviates from the paper: its letters are V for W and W for U; nothing else.
-Oracle: torchrecurrent's LEMCell asked twice a step, for z_t and then with that for y_t: its y_t sees z_{t-1} against
+Oracle: torchrecurrent's LEMCell, asked twice a step, for z_t and then with that for y_t: its y_t sees z_{t-1} against
 the paper, the authors' code and its own page.
 """
 

@@ -10,8 +10,8 @@ One step of size eps of h' = A h + tanh(W h + U x + b). beta = 1 leaves antisymm
 M_A and M_W start normal with deviation 1/H, and eps, beta and gamma are 0.01, 0.8 and 0.01, as in the authors' code.
 Known for: conditions under which the continuous net is globally stable; robustness to perturbed inputs and weights.
 Deviates from the paper: A and W share one beta and one gamma, as in the authors' code.
-Oracle: torch.nn.RNNCell for tanh(...), beside A h; and where beta is 1 and M_A and gamma are 0, torchrecurrent's
-AntisymmetricRNNCell.
+Oracle: torch.nn.RNNCell, which makes tanh(...), beside A h; where beta is 1 and M_A and gamma are 0,
+torchrecurrent's AntisymmetricRNNCell.
 """
 
 import torch

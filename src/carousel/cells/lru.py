@@ -14,7 +14,7 @@ is, so that s never explodes. lambda starts uniform on the unit disc; B, C and D
 Known for: sequences of thousands of steps, between blocks of nonlinear layers, as well as state space models.
 Deviates from the paper: it learns the logarithm of gamma, which starts at that of sqrt(1 - |lambda|^2); here that root
 follows lambda, and g, which starts at 0, is learned beside it. Start and range are the same.
-Oracle: SciPy's lfilter with the complex coefficient lambda for each unit.
+Oracle: scipy.signal.lfilter, with the complex coefficient lambda for each unit.
 """
 
 import math
