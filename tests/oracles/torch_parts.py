@@ -88,7 +88,20 @@ def nested_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return torch.stack(outputs), (h, c, cn)
 
 
+def multiplicative_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    rnn = torch.nn.RNNCell(x.shape[-1], hx[0].shape[-1], dtype=x.dtype)
+    weights = {"weight_ih": params["W_h"], "weight_hh": params["U_h"], "bias_ih": params["b_h"]}
+    weights["bias_hh"] = torch.zeros_like(params["b_h"])
+    (h,), outputs = hx, []
+    for x_t in x:
+        m = linear(x_t, params["W_m"]) * linear(h, params["U_m"])
+        h = functional_call(rnn, weights, (x_t, m))
+        outputs.append(h)
+    return torch.stack(outputs), (h,)
+
+
 ORACLES = {
+    "multiplicative_rnn": multiplicative_rnn,
     "irnn": partial(torch_nn.elman, nonlinearity="relu"),
     "phased_lstm": phased_lstm,
     "qrnn": qrnn,

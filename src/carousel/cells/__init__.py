@@ -44,13 +44,16 @@ from carousel.cells.lstm_nog import lstm_nog as lstm_nog
 from carousel.cells.lstm_np import lstm_np as lstm_np
 from carousel.cells.lstm_vanilla import lstm_vanilla as lstm_vanilla
 from carousel.cells.lstmp import lstmp as lstmp
+from carousel.cells.mass_conserving_lstm import mass_conserving_lstm as mass_conserving_lstm
 from carousel.cells.mi_lstm import mi_lstm as mi_lstm
 from carousel.cells.min_gru import min_gru as min_gru
 from carousel.cells.min_lstm import min_lstm as min_lstm
 from carousel.cells.minimal_gated_unit import minimal_gated_unit as minimal_gated_unit
 from carousel.cells.minimal_rnn import minimal_rnn as minimal_rnn
+from carousel.cells.mlstm import mlstm as mlstm
 from carousel.cells.mogrifier_lstm import mogrifier_lstm as mogrifier_lstm
 from carousel.cells.multiplicative_lstm import multiplicative_lstm as multiplicative_lstm
+from carousel.cells.multiplicative_rnn import multiplicative_rnn as multiplicative_rnn
 from carousel.cells.mut1 import mut1 as mut1
 from carousel.cells.mut2 import mut2 as mut2
 from carousel.cells.mut3 import mut3 as mut3
@@ -91,6 +94,7 @@ _registry = Registry(
         Entry(peephole_lstm, 2000),
         Entry(peephole_lstm_c, 2002),
         Entry(leaky_rnn, 2007),
+        Entry(multiplicative_rnn, 2011),
         Entry(gru, 2014),
         Entry(projected_lstm, 2014),
         Entry(gru_reset_before, 2014),
@@ -153,6 +157,7 @@ _registry = Registry(
         Entry(lipschitz_rnn, 2021),
         Entry(unicornn, 2021),
         Entry(wmc_lstm, 2021),
+        Entry(mass_conserving_lstm, 2021),
         Entry(lem, 2022),
         Entry(cfc, 2022),
         Entry(tau_gru, 2022),
@@ -160,6 +165,7 @@ _registry = Registry(
         Entry(min_gru, 2024),
         Entry(min_lstm, 2024),
         Entry(slstm, 2024),
+        Entry(mlstm, 2024),
         Entry(rg_lru, 2024),
     ]
 )

@@ -10,7 +10,7 @@ networks", EMNLP 2018, arXiv:1810.12546.
     h_t = i_t * p_t + f_t * h_{t-1}
 
 In the function, p_t is v, since p holds the parameters.
-Known for: two matrices, the fewest of any gated cell, at nearly the GRU's accuracy in translation.
+Known for: two matrices, the fewest of any gated cell of its time, for machine translation.
 Deviates from the paper: nothing.
 Oracle: torchrecurrent's ATRCell, with its biases at zero.
 """

@@ -1,4 +1,4 @@
-"""MUT1, the best of the three cells that an evolutionary search over ten thousand found.
+"""MUT1, the first of the three cells that an evolutionary search over ten thousand found.
 
 Jozefowicz, Zaremba & Sutskever, "An empirical exploration of recurrent network architectures", ICML 2015,
 https://proceedings.mlr.press/v37/jozefowicz15.html.
