@@ -106,6 +106,9 @@ class Recurrent(nn.Module):
         check_patterns(cell, "weight_dropout", self.weight_dropout)
         check_drop(cell.name, self.weight_dropout)
         self._make_parameters({"device": device, "dtype": dtype})
+        learned = [cell.fixed_value(name) is None for name in self._names]
+        rates = [lookup(self.weight_dropout, name) or 0.0 for name in self._names]
+        self._dropped = tuple(rate if yes else 0.0 for rate, yes in zip(rates, learned, strict=True))
         self.reset_parameters()
 
     def _make_parameters(self, factory: dict[str, Any]) -> None:
@@ -164,12 +167,8 @@ class Recurrent(nn.Module):
     def _weights(self, end: str) -> Parameters:
         weights = [getattr(self, name + end) for name in self._names]
         if self.weight_dropout and self.training:
-            weights = [self._dropped(name, weight) for name, weight in zip(self._names, weights, strict=True)]
+            weights = [F.dropout(w, rate) if rate else w for w, rate in zip(weights, self._dropped, strict=True)]
         return Parameters(weights, self._layout)
-
-    def _dropped(self, name: str, weight: Tensor) -> Tensor:
-        probability = None if self.cell.fixed_value(name) is not None else lookup(self.weight_dropout, name)
-        return F.dropout(weight, probability) if probability else weight
 
     def _initial(self, end: str, x: Tensor) -> list[Tensor] | None:
         if self.learn_initial:
