@@ -5,8 +5,8 @@ A gate lies between 0 and 1 and says how much of another row goes on. So a value
 - it changes from step to step or from sequence to sequence (it depends on the input, a state or a side input),
 - it cannot leave [0, 1], by interval arithmetic over the equations (a sigmoid, its complement, products and clips of
   such), or it is an exponential (the gates of the sLSTM), or it is used together with its complement, as k and 1 - k,
-- and it multiplies, itself or its complement, scaled by a number, expanded from blocks or cut from the gradient, a row
-  that also changes and is no gate without a name.
+- and it multiplies a row that also changes and is no gate without a name; either itself, or its complement, or its
+  share f / (f + i), scaled by a number, expanded from blocks or cut from the gradient.
 
 A complement that has no name belongs to its gate.
 """
@@ -68,10 +68,10 @@ def gate_nodes(step: Step) -> list[int]:
 
 
 def _origin(nodes: list[Node], index: int) -> int:
-    """The gate behind an unnamed factor: behind a complement, a scale, an expansion or a stopped gradient."""
+    """The gate behind an unnamed factor: behind a complement, a scale, a share, an expansion or a stopped gradient."""
     node = nodes[index]
     while not node.names:
-        if node.op in ("stop", "clip_gradient", "expand", "slice"):
+        if node.op in ("stop", "clip_gradient", "expand", "slice", "div"):
             index = node.args[0]
         elif node.op == "sub" and _one(nodes[node.args[0]]):
             index = node.args[1]

@@ -49,10 +49,10 @@ def latex(cell: Cell) -> str:
 
 
 class Formulas:
-    """Formulas of the nodes of a cell's step; named ones are written by their name."""
+    """Formulas of the nodes of a cell's step; named ones are written by their name. `index` is the step's letter."""
 
-    def __init__(self, cell: Cell):
-        self.cell, self.nodes = cell, cell.step.nodes
+    def __init__(self, cell: Cell, index: str = "t"):
+        self.cell, self.nodes, self.now, self.before = cell, cell.step.nodes, index, f"{index}-1"
         self.in_time: list[bool] = []
         for node in self.nodes:
             self.in_time.append(self._changes(node))
@@ -65,8 +65,10 @@ class Formulas:
         step = self.cell.step
         found = [(symbol, self._formula(k)[0]) for k, symbol in enumerate(self.symbols) if symbol and self._defined(k)]
         for name, index in zip(self.cell.states, step.outputs, strict=True):
-            if self.symbols[index] != symbol_of(name, "t"):  # a state that is passed on, or has the value of another
-                found.append((symbol_of(name, "t"), self._name(index)))
+            if self.symbols[index] != symbol_of(
+                name, self.now
+            ):  # a state that is passed on, or has the value of another
+                found.append((symbol_of(name, self.now), self._name(index)))
         return found
 
     def formula(self, index: int) -> str:
@@ -89,7 +91,7 @@ class Formulas:
         """As `_symbol`, with a prime where the equations give a name anew that an input or a parameter has."""
         symbol = self._symbol(index)
         if self._defined(index) and symbol in self.given:
-            return symbol_of(self.nodes[index].names[-1], "t" if self.in_time[index] else "", r"\prime")
+            return symbol_of(self.nodes[index].names[-1], self.now if self.in_time[index] else "", r"\prime")
         return symbol
 
     def _symbol(self, index: int) -> str | None:
@@ -98,10 +100,10 @@ class Formulas:
         if node.op == "parameter":
             return symbol_of(node.attr["name"])
         if node.op == "time":
-            return "t"
+            return self.now
         if node.op == "state":
-            return symbol_of(self.cell.states[node.attr["k"]], "t-1")
-        time = "t" if self.in_time[index] else ""
+            return symbol_of(self.cell.states[node.attr["k"]], self.before)
+        time = self.now if self.in_time[index] else ""
         if index in step.outputs:
             return symbol_of(self.cell.states[step.outputs.index(index)], time)
         if node.op in ("input", "side"):
@@ -113,7 +115,7 @@ class Formulas:
             name = node.names[-1]
             earlier = [k for k in range(index) if name in self.nodes[k].names and self._defined(k)]
             return symbol_of(name, time, f"({len(earlier) + 1})")
-        return symbol_of("y", "t") if index == step.output else None
+        return symbol_of("y", self.now) if index == step.output else None
 
     def _name(self, index: int, least: int = SUM) -> str:
         """A node where it is used, in parentheses if it binds less than `least`."""
@@ -153,15 +155,23 @@ class Formulas:
 
     def _add(self, node: Node) -> tuple[str, int]:
         left, right = node.args
-        if self.nodes[right].op == "neg" and self.symbols[right] is None:
-            return f"{self._name(left)} - {self._name(self.nodes[right].args[0], PRODUCT)}", SUM
-        return f"{self._name(left)} + {self._name(right)}", SUM
+        return f"{self._name(left)} {self._term(right, '+', '-')}", SUM
 
     def _sub(self, node: Node) -> tuple[str, int]:
-        return f"{self._name(node.args[0])} - {self._name(node.args[1], PRODUCT)}", SUM
+        left, right = node.args
+        return f"{self._name(left)} {self._term(right, '-', '+')}", SUM
+
+    def _term(self, index: int, sign: str, opposite: str) -> str:
+        """A term of a sum with its sign; a negative one has the opposite sign."""
+        node = self.nodes[index]
+        if self.symbols[index] is None and node.op == "neg":
+            return f"{opposite} {self._name(node.args[0], PRODUCT)}"
+        text = self._name(index, SUM if sign == "+" else PRODUCT)
+        return f"{opposite} {text[1:]}" if text.startswith("-") else f"{sign} {text}"
 
     def _neg(self, node: Node) -> tuple[str, int]:
-        return f"-{self._name(node.args[0], PRODUCT)}", SUM
+        text = self._name(node.args[0], PRODUCT)
+        return (text[1:], PRODUCT) if text.startswith("-") else (f"-{text}", SUM)
 
     def _mul(self, node: Node) -> tuple[str, int]:
         left, right = node.args
@@ -169,11 +179,28 @@ class Formulas:
             return f"{{{self._name(left, ATOM)}}}^2", PRODUCT
         if self.nodes[right].op == "number":
             left, right = right, left
+        if self._value(left) == 1:
+            return self._plain(right)
+        if (self._value(left) or 0) < 0:  # a sum makes a minus of it
+            return f"{self._name(left)} {self._name(right, PRODUCT)}", PRODUCT
         sign = " " if ONE in (self.nodes[left].width, self.nodes[right].width) else r" \odot "
-        return self._name(left, PRODUCT) + sign + self._name(right, PRODUCT), PRODUCT
+        factor = self._name(right, PRODUCT)
+        return self._name(left, PRODUCT) + sign + (f"({factor})" if factor.startswith("-") else factor), PRODUCT
 
     def _div(self, node: Node) -> tuple[str, int]:
+        if self._value(node.args[1]) == 1:
+            return self._plain(node.args[0])
         return f"\\frac{{{self._name(node.args[0])}}}{{{self._name(node.args[1])}}}", ATOM
+
+    def _value(self, index: int) -> float | None:
+        """The value of a number without a name."""
+        node = self.nodes[index]
+        return node.attr["value"] if node.op == "number" and self.symbols[index] is None else None
+
+    def _plain(self, index: int) -> tuple[str, int]:
+        """A node where it is used, and how tightly that binds."""
+        symbol = self.symbols[index]
+        return (symbol, ATOM) if symbol is not None else self._formula(index)
 
     def _matmul(self, node: Node) -> tuple[str, int]:
         return f"{self._name(node.args[0], ATOM)} {self._name(node.args[1], ATOM)}", PRODUCT
@@ -209,7 +236,7 @@ class Formulas:
         return f"[{'; '.join(self._name(arg) for arg in node.args)}]", ATOM
 
     def _around(self, left: str, right: str) -> Callable[[Node], tuple[str, int]]:
-        return lambda node: (f"{left}{self._name(node.args[0])}{right}", ATOM)
+        return lambda node: (_between(left, self._name(node.args[0]), right), ATOM)
 
 
 FORMULAS: dict[str, Callable[[Formulas, Node], tuple[str, int]]] = {
@@ -226,7 +253,7 @@ FORMULAS: dict[str, Callable[[Formulas, Node], tuple[str, int]]] = {
     "slice": Formulas._slice,
     "concat": Formulas._concat,
     "abs": lambda formulas, node: formulas._around("|", "|")(node),
-    "sqrt": lambda formulas, node: formulas._around(r"\sqrt{", "}")(node),
+    "sqrt": lambda formulas, node: (rf"\sqrt{{{formulas._name(node.args[0])}}}", ATOM),
     "floor": lambda formulas, node: formulas._around(r"\lfloor ", r" \rfloor")(node),
 }
 
@@ -272,8 +299,13 @@ def _braced(text: str) -> str:
 
 
 def _parentheses(text: str) -> str:
+    return _between("(", text, ")")
+
+
+def _between(left: str, text: str, right: str) -> str:
+    """Text in brackets, which are as tall as it is."""
     tall = any(command in text for command in (r"\frac", r"\begin", r"\sqrt"))
-    return rf"\left({text}\right)" if tall else f"({text})"
+    return rf"\left{left}{text}\right{right.strip()}" if tall else f"{left}{text}{right}"
 
 
 def number(value: float) -> str:

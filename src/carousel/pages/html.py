@@ -48,7 +48,7 @@ def html_page(
         f'<p class="title">{inline(found.title)}</p>',
         f'<p class="sources">{inline(found.page.sources)}</p>' if found.page.sources else "",
         _equations(cell, found),
-        _flow(cell),
+        _flow(cell, found),
         f"<h2>In short</h2>{_facts(cell, found, speeds)}",
         _speeds(speeds, found.name) if index else "",
         f"<h2>Parameters</h2>{_parameters(cell, found)}",
@@ -72,19 +72,24 @@ def _equations(cell: Any, found: Facts) -> str:
     plain = found.page.equations
     if not isinstance(cell, Cell):
         return f'<h2>Equations</h2><pre class="equations">{text(plain)}</pre>{_notes(found)}'
-    typeset = f'<div class="wide">{mathml_of_equations(Formulas(cell).equations())}</div>'
+    typeset = f'<div class="wide">{mathml_of_equations(Formulas(cell, index_of(found)).equations())}</div>'
     words = f"<details><summary>as plain text</summary><pre>{text(plain)}</pre></details>" if plain else ""
     return f"<h2>Equations</h2>{typeset}{_notes(found)}{words}"
+
+
+def index_of(found: Facts) -> str:
+    """The letter of the step: t, or l where steps are layers."""
+    return "l" if found.layer == "InDepth" else "t"
 
 
 def _notes(found: Facts) -> str:
     return f'<p class="notes">{inline(found.page.notes)}</p>' if found.page.notes else ""
 
 
-def _flow(cell: Any) -> str:
+def _flow(cell: Any, found: Facts) -> str:
     if not isinstance(cell, Cell):
         return ""
-    return f'<h2>Data flow of one step</h2><div class="wide">{draw(cell)}</div>{KEY}'
+    return f'<h2>Data flow of one step</h2><div class="wide">{draw(cell, index=index_of(found))}</div>{KEY}'
 
 
 def _facts(cell: Any, found: Facts, speeds: Speeds) -> str:

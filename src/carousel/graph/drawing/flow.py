@@ -44,20 +44,20 @@ class Flow:
     boxes: list[Box]
 
 
-def flow_of(cell: Cell) -> Flow:
-    """The picture of a cell's step, as boxes.
+def flow_of(cell: Cell, index: str = "t") -> Flow:
+    """The picture of a cell's step, as boxes; `index` is the letter of the step.
 
     >>> from carousel.cells import elman
     >>> [(box.kind, box.formula) for box in flow_of(elman).boxes]
     [('input', 'x_t'), ('state', 'h_{t-1}'), ('weights', '\\\\tanh(W x_t + U h_{t-1} + b)'), ('new', 'h_t')]
     """
-    return Simplifier(cell).flow()
+    return Simplifier(cell, index).flow()
 
 
 class Simplifier:
     """Decides which nodes of a step are shown, and which are words of another's formula."""
 
-    def __init__(self, cell: Cell):
+    def __init__(self, cell: Cell, letter: str):
         self.cell, self.step, self.nodes = cell, cell.step, cell.step.nodes
         self.moving = changing(self.nodes)
         self.gates = set(gate_nodes(cell.step))
@@ -71,7 +71,7 @@ class Simplifier:
         for index in range(len(self.nodes)):
             self.weighted.append(self._is_weighted(index))
         self.absorbed = {index for index in range(len(self.nodes)) if self._is_absorbed(index)}
-        self.formulas = Formulas(cell)
+        self.formulas = Formulas(cell, letter)
         self.symbols = list(self.formulas.symbols)
         for index in self.absorbed:
             if self.moving[index]:
@@ -87,9 +87,9 @@ class Simplifier:
             if same is None:
                 boxes.append(box)
         for name, index in zip(self.cell.states, self.step.outputs, strict=True):
-            boxes.append(Box("new", symbol_of(name, "t"), sources=[(at[index], "")]))
+            boxes.append(Box("new", symbol_of(name, self.formulas.now), sources=[(at[index], "")]))
         if self.step.output not in self.step.outputs:
-            output = self.symbols[self.step.output] or symbol_of("y", "t")
+            output = self.symbols[self.step.output] or symbol_of("y", self.formulas.now)
             boxes.append(Box("new", output, sources=[(at[self.step.output], "")]))
         return Flow(boxes)
 
@@ -195,8 +195,12 @@ class Simplifier:
             return FUNCTIONS[node.op]
         if row not in self.absorbed and node.op == "sub" and node.args[1] == row:
             return f"{self.formulas.name(node.args[0])} -"
-        if row not in self.absorbed and node.op == "slice":
-            return r"[\cdot]_" + self.formulas.formula(index).rpartition("]_")[2]
+        symbols = self.formulas.symbols
+        if row not in self.absorbed and (symbols[row] is None or node.op == "slice"):
+            symbols[row], kept = r"\cdot", symbols[row]  # what has no name here, or need not be said twice
+            formula = self.formulas.formula(index)
+            symbols[row] = kept
+            return formula
         return self.formulas.formula(index)
 
     def _sources(self, index: int, at: dict[int, int]) -> list[tuple[int, str]]:

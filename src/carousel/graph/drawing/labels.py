@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from html import escape
 
@@ -11,7 +12,7 @@ from carousel.graph.typeset.plain import Run
 
 LETTER = 6.9  # the mean width of a letter of 14 pixels
 SMALL = 0.72  # the size of scripts
-LONGEST = 44.0  # letters in a line
+LONGEST = 46.0  # letters in a line
 LINE = 19.0
 ROLE = 14.0  # the height of a word at an arrow
 
@@ -51,10 +52,13 @@ def width(line: Line) -> float:
 
 
 def broken(line: Line) -> list[Line]:
-    """A long formula in lines that begin with a plus."""
+    """A long formula in lines of about one length that begin with a plus."""
+    whole = width(line)
+    if whole <= LONGEST * LETTER:
+        return [line]
     lines: list[Line] = [[]]
     for part in _terms(line):
-        if lines[-1] and width([*lines[-1], *part]) > LONGEST * LETTER:
+        if lines[-1] and width(lines[-1]) + width(part) / 2 > whole / math.ceil(whole / LONGEST / LETTER):
             lines.append([])
         lines[-1] += part
     return lines

@@ -40,12 +40,12 @@ STYLE = """
 """
 
 
-def draw(cell: Cell) -> str:
+def draw(cell: Cell, *, index: str = "t") -> str:
     """A cell's step as a picture: the text of an SVG image that stands alone.
 
     Inputs and previous states stand on the left, new states and the output on the right. A box is what parameters make
     of rows, a circle is where rows meet element by element, and gates are coloured. All of it is derived from the
-    equations, of a registered cell or of one's own.
+    equations, of a registered cell or of one's own. `index` is the letter of the step.
 
     >>> import carousel as ca
     >>> ca.draw(ca.cells.lstm).startswith("<svg")
@@ -57,7 +57,7 @@ def draw(cell: Cell) -> str:
 
     if not isinstance(cell, Cell):
         raise TypeError(f"draw: a {type(cell).__name__} was given, expected a cell of rows, made by @carousel.cell.")
-    return Picture(cell.name, flow_of(cell)).svg()
+    return Picture(cell.name, flow_of(cell, index)).svg()
 
 
 @dataclass

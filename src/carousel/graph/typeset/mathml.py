@@ -93,7 +93,10 @@ def _spaced(items: tuple[Formula, ...]) -> Iterable[str]:
     for k, item in enumerate(items):
         if k and touching(items[k - 1], item):
             yield SPACE
-        yield element(item)
+        if isinstance(item, Word) and item.text == "−" and (k == 0 or _kind(items[k - 1]) in ("open", "operator")):
+            yield '<mo form="prefix">−</mo>'
+        else:
+            yield element(item)
 
 
 def touching(left: Formula, right: Formula) -> bool:

@@ -10,6 +10,7 @@ from carousel.graph.typeset.parse import Cases, Formula, Fraction, Root, Row, Sc
 
 AROUND = ("+", "−", "=", "⊙", "·", "<", ">", "≤", "≥", "≠", "∧", "∈")
 AFTER = (",", ";")
+ALONE = "+−=<>≤≥≠∧()[],;⌊⌋|"  # beside these a fraction needs no parentheses
 
 
 class Run(NamedTuple):
@@ -64,10 +65,13 @@ def _runs(formula: Formula, level: int) -> list[Run]:
 
 def _row(row: Row, level: int) -> list[Run]:
     found: list[Run] = []
-    for k, item in enumerate(row.items):
-        before = row.items[k - 1] if k else None
+    items = row.items
+    for k, item in enumerate(items):
+        before = items[k - 1] if k else None
         if isinstance(item, Word) and item.text in AROUND:
-            unary = item.text == "−" and (before is None or isinstance(before, Word) and before.kind in _OPENING)
+            unary = item.text == "−" and (
+                before is None or isinstance(before, Word) and before.kind in ("open", "operator")
+            )
             spaced = item.text if unary or level else f" {item.text} "
             found.append(Run(spaced, level, False))
         elif isinstance(item, Word) and item.text in AFTER:
@@ -75,19 +79,37 @@ def _row(row: Row, level: int) -> list[Run]:
         else:
             if before is not None and touching(before, item) and not level and found[-1].text[-1:] != " ":
                 found.append(Run(" ", level, False))
-            found += _runs(item, level)
+            bracketed = isinstance(item, Fraction) and _has_neighbour(items, k)
+            found += _bracketed(_runs(item, level), level) if bracketed else _runs(item, level)
     return found
 
 
-_OPENING = ("open", "operator")
+def _has_neighbour(items: tuple[Formula, ...], k: int) -> bool:
+    """Whether a formula has a factor beside it."""
+    near = [items[n] for n in (k - 1, k + 1) if 0 <= n < len(items)]
+    return not all(isinstance(other, Word) and other.text in ALONE for other in near)
 
 
 def _factor(formula: Formula, level: int) -> list[Run]:
     """A formula as one factor: in parentheses where it is more."""
     found = _runs(formula, level)
-    if isinstance(formula, Row) and len(formula.items) > 1:
-        return [Run("(", level, False), *found, Run(")", level, False)]
+    if isinstance(formula, Row) and len(formula.items) > 1 and not _is_call(formula.items):
+        return _bracketed(found, level)
     return found
+
+
+def _bracketed(found: list[Run], level: int) -> list[Run]:
+    return [Run("(", level, False), *found, Run(")", level, False)]
+
+
+def _is_call(items: tuple[Formula, ...]) -> bool:
+    """Whether this is one function of what stands in its brackets."""
+    depth = [0]
+    for item in items[1:]:
+        kind = item.kind if isinstance(item, Word) else ""
+        depth.append(depth[-1] + (kind == "open") - (kind == "close"))
+    first = items[0]
+    return isinstance(first, Word) and first.kind == "function" and 0 not in depth[1:-1] and depth[-1] == 0
 
 
 def _cases(formula: Cases, level: int) -> list[Run]:
