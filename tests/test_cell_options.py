@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 
 import test_registry as registry
-from carousel import cells, identity, relu, sigmoid, tanh
+from carousel import cells, exp, identity, relu, sigmoid, tanh
 from carousel.cells import Entry
-from oracles import onnx_operators, scipy_signal, torch_cells, torch_nn, torch_parts, torch_recurrent
+from oracles import (
+    authors_xlstm,
+    onnx_operators,
+    scipy_signal,
+    torch_cells,
+    torch_nn,
+    torch_nn_settings,
+    torch_parts,
+    torch_recurrent,
+)
 from oracles.common import Oracle
 from runs import ENGINES, close, make_call
 
@@ -32,6 +42,11 @@ class Option:
 
     def __str__(self) -> str:
         return f"{self.name}-" + "-".join(f"{k}={getattr(v, '__name__', v)}" for k, v in self.options.items())
+
+
+def fading(dt: Any) -> Any:
+    """A user's own g, the same on traced values and on tensors."""
+    return exp(-dt)
 
 
 PRECISE = {"into": identity, "out": identity}
@@ -55,6 +70,11 @@ OPTIONS = [
     Option("janet", {"beta": 0.0}, partial(torch_recurrent.janet, beta=0.0)),
     Option("mogrifier_lstm", {"rounds": 0}, torch_nn.lstm),
     Option("mogrifier_lstm", {"rounds": 2}, torch_parts.mogrifier_lstm),
+    Option("lstmp", {"nonrecurrent": False}, onnx_operators.lstmp),
+    Option("layer_norm_lstm", {"eps": 0.1}, partial(torch_nn_settings.layer_norm_lstm, eps=0.1)),
+    Option("time_aware_lstm", {"g": fading}, partial(torch_nn_settings.time_aware_lstm, g=fading)),
+    Option("slstm", {"heads": 1}, authors_xlstm.slstm),
+    Option("slstm", {"heads": 2}, authors_xlstm.slstm),
     Option("rg_lru", {"c": 4.0}, partial(torch_recurrent.rg_lru, c=4.0)),
 ]
 

@@ -92,11 +92,12 @@ def coupled(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
 
 def lstmp(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     """The projections of a peephole LSTM whose recurrent matrices are U W_rm, from an output that W_rm takes to r_0."""
-    W_rm, W_pm = params["W_rm"].detach(), params["W_pm"].detach()
+    W_rm = params["W_rm"].detach()
     through = {name: U @ W_rm for name, U in params.items() if name.startswith("U_")}
     start = hx[0] @ torch.linalg.pinv(W_rm).T
     y, (m, c) = asked()({**params, **through}, x, (start, hx[1]))
-    return torch.cat([y @ W_rm.T, y @ W_pm.T], -1), (m @ W_rm.T, c)
+    outputs = [y @ params[name].detach().T for name in ("W_rm", "W_pm") if name in params]
+    return torch.cat(outputs, -1), (m @ W_rm.T, c)
 
 
 def onnx_gru(linear_before_reset: int) -> Oracle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,14 @@ def entity_aware_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, s:
     return lstm({**params, **wide, "U_i": x.new_zeros(H, H)}, torch.cat([x, s.expand(len(x), *s.shape)], -1), hx)
 
 
-def time_aware_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, dt: Tensor) -> Found:
-    """LSTMCell, from memories whose short-term part has faded by 1 / log(e + dt)."""
+def logarithmic(dt: Tensor) -> Tensor:
+    return torch.log(torch.e + dt).reciprocal()
+
+
+def time_aware_lstm(
+    params: Parameters, x: Tensor, hx: Sequence[Tensor], *, dt: Tensor, g: Callable[[Tensor], Tensor] = logarithmic
+) -> Found:
+    """LSTMCell, from memories of whose short-term part g(dt) is left."""
     h, c = hx
     cell = nn.LSTMCell(x.shape[-1], h.shape[-1], dtype=x.dtype)
     W, U, b = (stacked(params, letter, "ifco") for letter in "WUb")
@@ -32,13 +38,13 @@ def time_aware_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, dt: 
     ys = []
     for x_t, dt_t in zip(x, dt, strict=True):
         short = torch.tanh(linear(c, params["W_d"], params["b_d"]))
-        faded = c - short * (1 - torch.log(torch.e + dt_t).reciprocal())
+        faded = c - short * (1 - g(dt_t))
         h, c = functional_call(cell, weights, (x_t, (h, faded)))
         ys.append(h)
     return torch.stack(ys), (h, c)
 
 
-def layer_norm_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+def layer_norm_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, eps: float = 1e-5) -> Found:
     h, c = hx
     H = h.shape[-1]
     gates = nn.LSTMCell(4 * H, H, bias=False, dtype=x.dtype)
@@ -46,7 +52,7 @@ def layer_norm_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Foun
     shut, open = x.new_full(c.shape, SHUT), x.new_full(c.shape, -SHUT)
 
     def normalised(a: Tensor, k: int) -> Tensor:
-        return layer_norm(a, a.shape[-1:], params[f"alpha_{k}"], params[f"beta_{k}"])
+        return layer_norm(a, a.shape[-1:], params[f"alpha_{k}"], params[f"beta_{k}"], eps)
 
     ys = []
     for x_t in x:
