@@ -61,6 +61,8 @@ OPTIONS = [
     Option("lstm_1997", {"biased": "ioc"}, torch_cells.lstm_1997()),
     Option("lstm_1997", {"truncate": True}, torch_cells.lstm_1997(truncate=True), ("h", "i", "o")),
     Option("lstm_1997", {"truncate": True, "biased": "ioc"}, torch_cells.lstm_1997(truncate=True), ("h", "i", "o")),
+    Option("jordan", {"f": relu, "mu": 0.0}, partial(torch_parts.jordan, f="relu", mu=0.0)),
+    Option("jordan", {"out": sigmoid}, partial(torch_parts.jordan, out=torch.sigmoid)),
     Option("t_gru", {"tau": relu}, partial(torch_recurrent.t_gru, tau="relu")),
     Option("t_lstm", {"tau": relu}, partial(torch_recurrent.t_lstm, tau="relu")),
     Option("phased_lstm", {"leak": 0.0}, partial(torch_parts.phased_lstm, leak=0.0)),

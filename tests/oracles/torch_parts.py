@@ -13,6 +13,12 @@ from torch.nn.functional import linear, relu
 from oracles import torch_nn
 from oracles.common import Found, Parameters, stacked
 
+Activation = Callable[[Tensor], Tensor]
+
+
+def identity(value: Tensor) -> Tensor:
+    return value
+
 
 def qrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     """c is what torch.nn.GRU makes without recurrent matrices; its z is f, and its n is z."""
@@ -100,7 +106,24 @@ def multiplicative_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> F
     return torch.stack(outputs), (h,)
 
 
+def jordan(
+    params: Parameters, x: Tensor, hx: Sequence[Tensor], *, f: str = "tanh", out: Activation = identity, mu: float = 0.5
+) -> Found:
+    """A step of torch.nn.RNNCell, on (x, s) and without its own recurrence, makes h; s sees y only."""
+    H, S = params["U"].shape
+    weights = {"weight_ih": torch.cat([params["W"], params["U"]], 1), "bias_ih": params["b"]}
+    weights |= {"weight_hh": x.new_zeros(H, H), "bias_hh": x.new_zeros(H)}
+    rnn = torch.nn.RNNCell(x.shape[-1] + S, H, nonlinearity=f, dtype=x.dtype)
+    (s,), outputs = hx, []
+    for x_t in x:
+        h = functional_call(rnn, weights, (torch.cat([x_t, s], -1),))
+        outputs.append(out(linear(h, params["V"], params["b_y"])))
+        s = torch.add(outputs[-1], s, alpha=mu)
+    return torch.stack(outputs), (s,)
+
+
 ORACLES = {
+    "jordan": jordan,
     "multiplicative_rnn": multiplicative_rnn,
     "irnn": partial(torch_nn.elman, nonlinearity="relu"),
     "phased_lstm": phased_lstm,

@@ -25,6 +25,7 @@ from carousel.cells.indrnn import indrnn as indrnn
 from carousel.cells.intersection_rnn import intersection_rnn as intersection_rnn
 from carousel.cells.irnn import irnn as irnn
 from carousel.cells.janet import janet as janet
+from carousel.cells.jordan import jordan as jordan
 from carousel.cells.layer_norm_lstm import layer_norm_lstm as layer_norm_lstm
 from carousel.cells.leaky_rnn import leaky_rnn as leaky_rnn
 from carousel.cells.lem import lem as lem
@@ -87,6 +88,7 @@ from carousel.cells.wmc_lstm import wmc_lstm as wmc_lstm
 
 _registry = Registry(
     [
+        Entry(jordan, 1986),
         Entry(context_unit, 1989),
         Entry(elman, 1990),
         Entry(lstm_1997, 1997),
