@@ -12,17 +12,17 @@ def naive_scan(cell, sizes, x, hx, params, *, sides, lengths, resets, initial, r
     ends = [T] * B if lengths is None else lengths.tolist()
     rows = [_row(cell, p, x, hx, sides, ends[b], resets, initial, reverse, b) for b in range(B)]
 
-    def padded(steps, width):
-        empty = x.new_zeros(1, width)
-        return torch.cat([steps.get(t, empty) for t in range(T)]) if T else x.new_zeros(0, width)
+    def padded(steps, *shape):
+        empty = x.new_zeros(1, *shape)
+        return torch.cat([steps.get(t, empty) for t in range(T)]) if T else x.new_zeros(0, *shape)
 
     y = torch.stack([padded(row[0], cell.output_width(**sizes)) for row in rows], 1)
     final = tuple(torch.cat(state) for state in zip(*(row[1] for row in rows), strict=True))
-    widths = cell.state_widths(**sizes)
+    shapes = cell.state_shapes(**sizes)
     seen = {}
     for name in record:
         k = cell.states.index(name)
-        seen[name] = torch.stack([padded({t: s[k] for t, s in row[2].items()}, widths[k]) for row in rows], 1)
+        seen[name] = torch.stack([padded({t: s[k] for t, s in row[2].items()}, *shapes[k]) for row in rows], 1)
     return y, final, seen
 
 
@@ -30,7 +30,7 @@ def _row(cell, p, x, hx, sides, length, resets, initial, reverse, b):
     """One row: its outputs and states by time, each (1, w), and its final state."""
     ours = slice(b, b + 1)
     state = tuple(h[ours] for h in hx)
-    fresh = tuple(s[ours] if s.dim() == 2 else s[None] for s in initial)
+    fresh = tuple(s[ours] if s.dim() == h.dim() else s[None] for s, h in zip(initial, hx, strict=True))
     ys, states = {}, {}
     steps = range(length)
     for t in reversed(steps) if reverse else steps:

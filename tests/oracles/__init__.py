@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from oracles import (
     authors_ncps,
+    authors_neuralhydrology,
     authors_xlstm,
     onnx_operators,
     scipy_signal,
@@ -24,6 +25,7 @@ from oracles.common import Oracle
 
 ORACLES: dict[str, Oracle] = {
     **authors_ncps.ORACLES,
+    **authors_neuralhydrology.ORACLES,
     **authors_xlstm.ORACLES,
     **torch_nn.ORACLES,
     **torch_nn_settings.ORACLES,

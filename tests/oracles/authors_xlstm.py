@@ -22,10 +22,11 @@ def run_xlstm(params: Parameters, x: Tensor, states: Tensor | None) -> Found:
     """The package's sLSTMCell as it is, from these states (4, B, H), or from its own."""
     from xlstm.blocks.slstm.cell import sLSTMCell, sLSTMCellConfig
 
-    heads, width, _ = params["R_z"].shape
+    blocks = {k: R if (R := params[f"R_{k}"]).dim() == 3 else R[None] for k in "ifzo"}  # one head is a plain matrix
+    heads, width, _ = blocks["z"].shape
     cell = sLSTMCell(sLSTMCellConfig(hidden_size=heads * width, num_heads=heads, backend="vanilla", output_shape="SBH"))
     weights = {
-        "_recurrent_kernel_": torch.cat([params[f"R_{gate}"] for gate in "ifzo"], 1),
+        "_recurrent_kernel_": torch.cat(list(blocks.values()), 1),
         "_bias_": stacked(params, "b", "ifzo"),
     }
     products = x.transpose(0, 1) @ stacked(params, "W", "ifzo").T
@@ -33,4 +34,23 @@ def run_xlstm(params: Parameters, x: Tensor, states: Tensor | None) -> Found:
     return y, tuple(final)
 
 
-ORACLES = {"slstm": slstm}
+def mlstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """Its step of one token, from our q, k, v and gates; its memory is the transposed of C, and it divides k itself."""
+    from xlstm.blocks.mlstm.backends import recurrent_step_stabilized_simple
+
+    C, n, m = hx
+    heads, d = n.shape[1:]
+    state, out = (C.transpose(-1, -2), n[..., None], m[..., None, None]), []
+    for step in x:
+        q, k, v = (
+            (step @ params[f"W_{name}"].T + factor * params[f"b_{name}"]).unflatten(-1, (heads, 1, d))
+            for name, factor in (("q", 1), ("k", d**0.5), ("v", 1))
+        )
+        i, f = ((step @ params[f"W_{name}"].T + params[f"b_{name}"])[..., None, None] for name in "if")
+        h, state = recurrent_step_stabilized_simple(*state, q=q, k=k, v=v, igate_preact=i, fgate_preact=f)
+        out.append(torch.sigmoid(step @ params["W_o"].T + params["b_o"]) * h.flatten(1))
+    C, n, m = state
+    return torch.stack(out), (C.transpose(-1, -2), n.squeeze(-1), m[..., 0, 0])
+
+
+ORACLES = {"slstm": slstm, "mlstm": mlstm}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from carousel.graph import Cell
+    from carousel.graph import AnyCell
     from carousel.jobs.forecast.evaluation import Evaluation
     from carousel.jobs.forecast.fitted import Fitted
     from carousel.jobs.forecast.series import Report
@@ -62,7 +62,7 @@ class Forecaster:
         known: str | Iterable[str] = (),
         past: str | Iterable[str] = (),
         static: str | Iterable[str] = (),
-        cell: str | Cell = "lstm",
+        cell: str | AnyCell = "lstm",
         context: int | None = None,
         season: int | None = None,
         distribution: str = "quantile",
