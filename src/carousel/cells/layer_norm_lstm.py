@@ -11,8 +11,8 @@ row four times as wide as h, not one by one as some libraries have it. Gains sta
 b add up, as printed: two of the three could go.
 Known for: recurrent nets that train faster and stand sequences longer than those they were trained on.
 Deviates from the paper: a small number, eps = 1e-5, is added to the variance as in PyTorch.
-Oracle: torch.nn.functional.layer_norm around torch.nn.LSTMCell, asked twice a step: with the normalised sums for its
-input, for c; and with the forget gate open, the input gate shut and c normalised, for h.
+Oracle: torch.nn.LSTMCell, among calls of torch.nn.functional.layer_norm, asked twice a step: for c with the normalised
+sums for its input; for h with the forget gate open, the input gate shut and c normalised.
 """
 
 from carousel.graph import cell, layer_norm, sigmoid, split, tanh

@@ -18,7 +18,7 @@ theta is 100; `Recurrent(lmu, ..., init=window(784))` gives another, with window
 Known for: long windows in few numbers: permuted images pixel by pixel, and 100,000 steps of delay.
 Deviates from the paper: A and B, which it keeps as they are, are learned with the rest; to keep them, call
 requires_grad_(False) on the layer's A_l0 and B_l0. Encoders and kernels start as in the authors' code.
-Oracle: torch.nn.RNN on h and m at once, with m made 10^7 times smaller so that its tanh lets it through unchanged; A
+Oracle: torch.nn.RNN, on h and m at once with m made 10^7 times smaller so that its tanh lets it through unchanged; A
 and B against scipy.signal.cont2discrete.
 """
 

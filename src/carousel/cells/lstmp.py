@@ -18,7 +18,7 @@ paper parameters start uniformly in +-0.02.
 Known for: large-vocabulary speech recognition at Google: many cells and many outputs at the price of few recurrent
 parameters.
 Deviates from the paper: nothing in the equations; its experiments clip c to +-50.
-Oracle: ONNX's LSTM operator with P = (V_i, V_o, V_f) and R = U W_rm, started from an output that W_rm takes to r_0; r
+Oracle: ONNX's LSTM operator, with P = (V_i, V_o, V_f) and R = U W_rm, started from an output that W_rm takes to r_0; r
 and p are the projections of what it gives. Without peepholes and p also torch.nn.LSTM with proj_size.
 """
 
