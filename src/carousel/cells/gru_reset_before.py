@@ -13,8 +13,8 @@ al., 2014, arXiv:1412.3555, z_t and 1 - z_t change places. As in the paper W sta
 standard deviation 0.01, U orthogonal.
 Known for: the first encoder-decoders that translated; the paper's last version, and long the default of Keras.
 Deviates from the paper: it has biases, which the paper leaves out of its equations; they start at 0.
-Oracle: ONNX's GRU operator, with linear_before_reset=0, whose W is (W_z, W_r, W_n) one below the other, R likewise of U,
-and whose two biases add up to b; in float32 also Keras's GRU with reset_after=False.
+Oracle: ONNX's GRU operator, with linear_before_reset=0: W is (W_z, W_r, W_n) one below the other, R likewise of U, and
+the two biases add up to b; in float32 also Keras's GRU with reset_after=False.
 """
 
 from functools import partial
