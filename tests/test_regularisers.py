@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import carousel as ca
 from carousel import cells
+from carousel.errors import CellError
 from oracles.torch_nn import gru as gru_oracle
 from oracles.torch_nn import lstm as lstm_oracle
 from runs import ENGINES, make_call
@@ -301,6 +302,27 @@ def test_clipped_gradients_are_those_of_hooks(engine: str) -> None:
     free = ca.Recurrent(cells.lstm, D, H, engine=engine, dtype=torch.float64)
     free.load_state_dict(layer.state_dict())
     assert torch.equal(free(x, (h[None], c[None]))[0], got)
+
+
+@every_engine
+def test_clipped_gradients_of_convolutions(engine: str) -> None:
+    """A kernel of one position is a matrix. What would be clipped in shares is refused."""
+    layer = layer_of(ca.clip_gradients(cells.lstm, 0.02), engine)
+    images = ca.ConvRecurrent(layer.cell, D, H, kernel_size=1, dims=1, engine=engine, dtype=torch.float64)
+    start = {name: value if value.dim() == 1 else value[..., None] for name, value in layer.state_dict().items()}
+    images.load_state_dict(start)
+    x, _, _ = inputs()
+    y = images(x[..., None])[0][..., 0]
+    ours, theirs = (
+        torch.autograd.grad((y**2).sum(), list(m.parameters())) for m, y in ((layer, layer(x)[0]), (images, y))
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        assert_close(a, b.view_as(a))
+    shared = ca.ConvRecurrent(ca.clip_gradients(cells.gru, 0.02), D, H, kernel_size=1, dims=1, dtype=torch.float64)
+    with pytest.raises(
+        CellError, match="a gradient is clipped that comes from products of several stages, or from one"
+    ):
+        shared(x[..., None])
 
 
 @every_engine

@@ -8,10 +8,11 @@ into *stages*.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from carousel.errors import CellError
 from carousel.graph.arguments import Side
 from carousel.graph.cell import Cell
 from carousel.graph.levels import LOOP, SEQUENCE, levels
@@ -72,6 +73,7 @@ class _Cut:
         self.depth = self._depths()
         self.sums = {root: self._sum(k, root, products) for k, (root, (products, _)) in enumerate(self.terms.items())}
         self.given: dict[int, tuple[str, Side]] = {}
+        self.clips: Counter[int] = Counter()
         for n, node in enumerate(self.step.nodes):
             if node.op == "parameter" and node.attr["name"] in per_position:
                 self.given[n] = node.attr["name"], _side("sequence", node.width)
@@ -103,6 +105,12 @@ class _Cut:
             rows = [n for n in dict.fromkeys(ahead) if self.level[n] == LOOP and self.step.nodes[n].op != "state"]
             names = tuple((n, f"row_{n}") for n in rows)
             found.append(Stage(sums, self._elementwise(known, names, stage == last), names))
+        if any(count > 1 for count in self.clips.values()):
+            raise CellError(
+                f"{self.cell.name}: a gradient is clipped that comes from products of several stages, or from one and "
+                f"from equations unit by unit; where products are not matrix times row, it can come from one of these "
+                f"only. Clip the other states: ca.clip_gradients(cell, c=10.0)."
+            )
         return tuple(found)
 
     def _elementwise(self, known: set[int], rows: Iterable[tuple[int, str]], last: bool) -> Cell:
@@ -142,6 +150,7 @@ class _Cut:
         names = {name: build(n) for name, n in self.step.names.items() if self._row(n)} if last else {}
         names |= {name: build(n) for n, name in rows}
         output = build(self.step.output) if last else outputs[0]
+        self._count_clips(nodes, made, (*outputs, output, *(names[name] for _, name in rows)))
         read = {node.attr["name"] for node in nodes if node.op == "parameter"}
         parameters = {name: parameter for name, parameter in self.step.parameters.items() if name in read}
         sides |= dict(self.given.values())
@@ -161,6 +170,16 @@ class _Cut:
             init={},
             fixed={},
         )
+
+    def _count_clips(self, nodes: Sequence[Node], made: Mapping[int, int], ends: Iterable[int]) -> None:
+        """Counts for each clip of a gradient the stages that read it: each would clip its own share of the sum."""
+        todo, read = list(ends), set[int]()
+        while todo:
+            n = todo.pop()
+            if n not in read:
+                read.add(n)
+                todo += nodes[n].args
+        self.clips.update(n for n, k in made.items() if k in read and self.step.nodes[n].op == "clip_gradient")
 
     def _row(self, n: int) -> bool:
         return isinstance(self.step.nodes[n].width, Width)
