@@ -1,4 +1,4 @@
-"""neuralhydrology, the library of two authors of the mass-conserving LSTM."""
+"""neuralhydrology, the library of authors of the mass-conserving and the entity-aware LSTM."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import linear
 
-from oracles.common import Found, Parameters
+from oracles.common import Found, Parameters, stacked
 
 
 def mass_conserving_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
@@ -57,4 +59,20 @@ def _row(cell: nn.Module, x: Tensor, c: Tensor, masses: int) -> tuple[Tensor, Te
     return torch.stack(out), c
 
 
-ORACLES = {"mass_conserving_lstm": mass_conserving_lstm}
+def entity_aware_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, s: Tensor) -> Found:
+    """Its step and its gates, f, o and g side by side; it takes the input gate as given."""
+    from neuralhydrology.modelzoo.ealstm import EALSTM, _DynamicGates
+
+    h, c = hx
+    gates = _DynamicGates(SimpleNamespace(hidden_size=h.shape[-1], initial_forget_bias=None), x.shape[-1])
+    W, U, b = (stacked(params, letter, "foc") for letter in "WUb")
+    weights = {"weight_ih": W.T, "weight_hh": U.T, "bias": b}
+    net = SimpleNamespace(dynamic_gates=lambda *given: functional_call(gates, weights, given))
+    i, out = torch.sigmoid(linear(s, params["W_i"], params["b_i"])), []
+    for step in x:
+        h, c = EALSTM._cell(net, step, i, (h, c))
+        out.append(h)
+    return torch.stack(out), (h, c)
+
+
+ORACLES = {"mass_conserving_lstm": mass_conserving_lstm, "entity_aware_lstm": entity_aware_lstm}

@@ -84,7 +84,6 @@ def lmu(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
 
 ORACLES = {
     "lmu": lmu,
-    "entity_aware_lstm": entity_aware_lstm,
     "time_aware_lstm": time_aware_lstm,
     "layer_norm_lstm": layer_norm_lstm,
 }

@@ -15,8 +15,8 @@ a sequence too, and says which cells an entity uses: similar entities have simil
 Known for: one rainfall-runoff model for hundreds of catchments, better than models made for each of them.
 Deviates from the paper: nothing; parameters start as in the authors' code, matrices orthogonal gate by gate, recurrent
 ones the identity, biases 0 but b_f, which is 5 as in their experiments.
-Oracle: torch.nn.LSTM, on (x_t, s) at every step, with zeros where the input gate would see x_t and h_{t-1}, and where
-the others would see s.
+Oracle: neuralhydrology, the library of the first author: its EALSTM; and torch.nn.LSTM on (x_t, s) at every step, with
+zeros where the input gate would see x_t and h_{t-1}, and where the others would see s.
 """
 # ruff: noqa: B008 (side inputs are declared by calls in the signature)
 
