@@ -94,7 +94,7 @@ def _at_place(data: dict[str, Any]) -> TensorCell:
 
 
 def from_data(data: dict[str, Any]) -> Any:
-    """The `Cell` or `TensorCell` of `to_data`. Raises CellError for data of another format, or a cell that is not there."""
+    """The `Cell` or `TensorCell` of `to_data`. Raises CellError for another format, or a cell that is not there."""
     from carousel.graph.cell import Cell
 
     if data.get("format") != FORMAT:
