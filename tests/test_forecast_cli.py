@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import torch
 
-from carousel.cli import main
 from forecast_data import daily, shops
 
 QUICK = ["--epochs", "1", "--hidden-size", "5", "--context", "14", "--threads", "1"]
@@ -23,23 +22,6 @@ def threads_stay():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command; gives the exit code and what it printed."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["carousel", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return command
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ app = typer.Typer(
     name="carousel",
     help="Memory cells written as their equations, and what is done with them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(cells.app, name="cells")

@@ -10,19 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from carousel.cli.common import print_json, read_sizes
+from carousel.cli.common import print_json, read_sizes, registered
 from carousel.jobs import JobError
 
 app = typer.Typer(help="The memory cells that are there, and the page of each.")
 
 NARROW, WIDE = 72, 110  # columns of a terminal: below, a table of two lines a cell; from here on, what gates there are
-
-
-def registered(incomplete: str) -> list[str]:
-    """The names of registered cells that begin so, for a shell to complete."""
-    import carousel
-
-    return [name for name in carousel.cells.names() if name.startswith(incomplete)]
 
 
 InputSize = Annotated[int, typer.Option(min=1, help="Input features.")]

@@ -18,6 +18,13 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def registered(incomplete: str) -> list[str]:
+    """The names of registered cells that begin so, for a shell to complete."""
+    from carousel import cells
+
+    return [name for name in cells.names() if name.startswith(incomplete)]
+
+
 def print_json(value: Any) -> None:
     """One JSON object on standard output, and nothing else there."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carousel.cli.common import print_json, read_sizes, set_threads
+from carousel.cli.common import print_json, read_sizes, registered, set_threads
 from carousel.jobs import JobError
 
 app = typer.Typer(help="Forecast columns of a table, many steps ahead, with intervals.", no_args_is_help=True)
@@ -45,7 +45,9 @@ def fit(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model folder that is there.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was cut off.")] = False,
     json: Json = False,
-    cell: Annotated[str, _training("A registered cell (carousel cells lists them), or FILE.py:NAME.")] = "lstm",
+    cell: Annotated[
+        str, _training("A registered cell (carousel cells lists them), or FILE.py:NAME.", autocompletion=registered)
+    ] = "lstm",
     size: Annotated[list[str] | None, _training("A further size of the cell: NAME=NUMBER.")] = None,
     context: Annotated[int | None, _training("Steps of history to read; chosen by default.", min=1)] = None,
     season: Annotated[int | None, _training("Steps in a season; found by default.", min=1)] = None,

@@ -85,7 +85,7 @@ def page_of(cell: Any) -> Page:
     page = read_page(written or "")
     if page.known_for or page.oracle:
         return page
-    return read_page(cell.doc or cell.name)
+    return read_page(cell.doc)
 
 
 def sizes_for(cell: Any, given: Mapping[str, int]) -> dict[str, int]:

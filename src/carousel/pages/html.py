@@ -45,7 +45,7 @@ def html_page(
     parts = [
         _links(before, after, index),
         f"<h1><code>{text(found.name)}</code>{f' <small>{found.year}</small>' if found.year else ''}</h1>",
-        f'<p class="title">{inline(found.title)}</p>',
+        f'<p class="title">{inline(found.title)}</p>' if found.title else "",
         f'<p class="sources">{inline(found.page.sources)}</p>' if found.page.sources else "",
         _equations(cell, found),
         _flow(cell, found),
@@ -56,7 +56,7 @@ def html_page(
         _use(found) if found.year else "",
         _derived(cell),
     ]
-    return document(f"{found.name}: {found.title}", "\n".join(part for part in parts if part))
+    return document(f"{found.name}: {found.title}".removesuffix(": "), "\n".join(part for part in parts if part))
 
 
 def _links(before: str, after: str, index: bool) -> str:

@@ -28,7 +28,7 @@ def text_page(cell: Any, width: int = 100, **sizes: int) -> str:
     width = max(width, NARROWEST)
     page = found.page
     title = found.name if found.year is None else f"{found.name}, {found.year}"
-    parts = [f"{title}\n{_wrapped(found.title, width)}", _wrapped(page.sources, width)]
+    parts = [f"{title}\n{_wrapped(found.title, width)}".strip(), _wrapped(page.sources, width)]
     equations = (page.equations or plain_equations(cell)).splitlines()
     parts.append("\n".join(_wrapped(line, width, " " * 12, "    ") for line in equations))
     parts.append("\n".join(_wrapped(line, width) for line in page.notes.splitlines()))

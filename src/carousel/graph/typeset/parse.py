@@ -80,11 +80,7 @@ def parse(latex: str) -> Row:
     >>> h.base.text, h.below.text, h.above
     ('h', 't', None)
     """
-    reader = Reader(latex)
-    row = reader.row(())
-    if reader.peek():
-        raise ValueError(f"{reader.peek()!r} is not expected in {latex!r}.")
-    return row
+    return Reader(latex).row(())
 
 
 class Reader:

@@ -72,7 +72,7 @@ def _row(row: Row, level: int) -> list[Run]:
             unary = item.text == "−" and (
                 before is None or isinstance(before, Word) and before.kind in ("open", "operator")
             )
-            spaced = item.text if unary or level else f" {item.text} "
+            spaced = item.text if unary or level or len(items) == 1 else f" {item.text} "
             found.append(Run(spaced, level, False))
         elif isinstance(item, Word) and item.text in AFTER:
             found.append(Run(item.text + (" " if not level else ""), level, False))
