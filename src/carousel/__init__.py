@@ -64,7 +64,7 @@ from carousel.graph import (
 )
 from carousel.graph.drawing import draw
 from carousel.info import info
-from carousel.layers import GRU, LSTM, RNN, ConvLSTM, ConvRecurrent, Recurrent, replace
+from carousel.layers import GRU, LSTM, MDLSTM, RNN, ConvLSTM, ConvRecurrent, MultiDimensional, Recurrent, replace
 from carousel.nets import (
     LSTMFCN,
     AdditiveAttention,
@@ -85,11 +85,11 @@ __all__ = [
     "abs", "AdditiveAttention", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient", "clip_gradients",
     "clip_states", "concat", "ConvLSTM", "ConvRecurrent", "cos", "draw", "EncoderDecoder", "EncoderForecaster",
     "exp", "expand", "floor", "Forecaster", "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info",
-    "layer_norm", "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "mean", "minimum",
-    "MultiplicativeAttention", "normalize", "per_step", "plain", "Recurrent", "recurrent_dropout", "relu",
-    "replace", "RNN", "sigmoid", "sin", "slice", "softmax", "softplus", "split", "sqrt", "static", "step_index",
-    "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell", "use_engine", "variational_dropout", "where",
-    "zoneout",
+    "layer_norm", "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum",
+    "MultiDimensional", "MultiplicativeAttention", "normalize", "per_step", "plain", "Recurrent",
+    "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax", "softplus", "split",
+    "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell", "use_engine",
+    "variational_dropout", "where", "zoneout",
 ]
 # fmt: on
 

@@ -46,6 +46,7 @@ from carousel.cells.lstm_np import lstm_np as lstm_np
 from carousel.cells.lstm_vanilla import lstm_vanilla as lstm_vanilla
 from carousel.cells.lstmp import lstmp as lstmp
 from carousel.cells.mass_conserving_lstm import mass_conserving_lstm as mass_conserving_lstm
+from carousel.cells.mdlstm import mdlstm as mdlstm
 from carousel.cells.mi_lstm import mi_lstm as mi_lstm
 from carousel.cells.min_gru import min_gru as min_gru
 from carousel.cells.min_lstm import min_lstm as min_lstm
@@ -96,6 +97,7 @@ _registry = Registry(
         Entry(peephole_lstm, 2000),
         Entry(peephole_lstm_c, 2002),
         Entry(leaky_rnn, 2007),
+        Entry(mdlstm, 2007, layer="MultiDimensional"),
         Entry(multiplicative_rnn, 2011),
         Entry(gru, 2014),
         Entry(projected_lstm, 2014),

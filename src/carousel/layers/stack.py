@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
-from carousel.engines import convolution
+from carousel.engines import convolution, stepwise
 from carousel.engines.params import Parameters
 from carousel.layers import checkpoint
 from carousel.layers.inputs import AXES, Lengths, autocasting, read_input, read_resets, read_sides, read_states
@@ -33,7 +33,8 @@ class Stack(NamedTuple):
     """What a layer module tells the driver. `weights` and `initial` give what belongs to a suffix such as `_l0`.
 
     `initial` also takes the layer's input, for dtype and device; None is zero. `dims` counts the axes of images, for
-    layers whose products are convolutions. `scan` runs one direction of one layer.
+    layers whose products are convolutions. `scan` runs one direction of one layer. `connections` has for each layer
+    above the first what makes its output of its input and what the cell made of that; it may be empty.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Stack(NamedTuple):
     checkpoint_every: int | None = None
     dims: int = 0
     scan: Callable = engines.scan
+    connections: Sequence[Callable[[Tensor, Tensor], Tensor]] = ()
 
     @property
     def directions(self) -> int:
@@ -124,10 +126,10 @@ def run(
     sides: Mapping[str, Tensor],
 ) -> tuple[Tensor, States, dict[str, Tensor]]:
     """`forward` in the layout of the engines, with everything checked: in the place of B there are N rows."""
-    served = convolution.elementwise(stack.cell) if stack.dims else stack.cell
+    served = stepwise.elementwise(stack.cell) if stack.dims else stack.cell
     engine = engines.choose(stack.engine, served, x, resets=resets, record=record)
     starts = None if hx is None else list(zip(*(h.unbind(0) for h in hx), strict=True))
-    finals, recorded = [], []
+    finals, recorded, below = [], [], x
     for layer in range(stack.num_layers):
         sizes, outputs = stack.layer_sizes(layer), []
         for direction in range(stack.directions):
@@ -154,6 +156,7 @@ def run(
             finals.append(final)
             recorded.append(seen)
         x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        below = x = stack.connections[layer - 1](below, x) if stack.connections and layer else x
         if stack.dropout and stack.training and layer < stack.num_layers - 1:
             x = F.dropout(x, stack.dropout)
     state = tuple(_stacked(rows) for rows in zip(*finals, strict=True))

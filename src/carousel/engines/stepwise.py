@@ -1,0 +1,210 @@
+"""Cells whose products are not simply matrix times row: their steps one by one, with the products given from outside.
+
+Products become side inputs of an elementwise cell (`carousel.graph.products`), which an engine runs. Those of inputs
+are computed for all steps at once, those of states step by step, stacked into one.
+Legend: T time, N rows, w a width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from carousel import engines
+from carousel.engines.evaluate import apply, evaluate
+from carousel.engines.params import Parameters
+from carousel.graph.cell import Cell
+from carousel.graph.levels import LOOP, STEP, levels
+from carousel.graph.products import Product, Stage, Sum, stages
+
+if TYPE_CHECKING:
+    from carousel.graph import AnyCell
+
+Row = tuple[int, int, int]  # what kernels are applied to: a node, in how many groups of channels, and which kernels
+
+
+def elementwise(cell: AnyCell) -> Cell:
+    """What an engine has to run of the cell."""
+    assert isinstance(cell, Cell)
+    return stages(cell)[-1].cell
+
+
+class Block(NamedTuple):
+    """Sums of one stage with products of the same rows, so that their kernels stack."""
+
+    sums: tuple[Sum, ...]
+    rows: tuple[Row, ...]
+
+
+@lru_cache(maxsize=512)
+def _plan(cell: Cell, per_position: frozenset[str]) -> tuple[tuple[Stage, tuple[Block, ...]], ...]:
+    """The stages, each with its sums in blocks."""
+
+    def rows(total: Sum) -> tuple[Row, ...]:
+        return tuple(sorted({_row(product) for product in total.products}))
+
+    found = []
+    for stage in stages(cell, per_position):
+        groups = groupby(sorted(stage.sums, key=rows), key=rows)
+        found.append((stage, tuple(Block(tuple(sums), key) for key, sums in groups)))
+    return tuple(found)
+
+
+def _row(product: Product) -> Row:
+    """Whole kernels of a row stack; those in groups of channels go one by one, their channels would come mixed."""
+    return product.row, product.heads, product.matrix if product.heads > 1 else -1
+
+
+class Steps:
+    """One call: its kernels, what is computed for all steps at once, and one step.
+
+    Args:
+        engine, cell, sizes, x, params, sides: as `carousel.engines.scan`; matrices may have `dims` more axes.
+        product: of rows (..., w), a kernel (rows, columns, ...), and in how many groups of columns it is cut.
+        cut: what is there at every step, (T, N, w), in steps, (1, N, w) each.
+        vectors: parameters that have a value for each row, (N, w), and not for all.
+
+    Setting `at_zero` says that all states are zero, as they mostly are before the first step: no product is needed.
+    """
+
+    at_zero = False
+
+    def __init__(
+        self,
+        engine: str,
+        cell: Cell,
+        sizes: Mapping[str, int],
+        x: Tensor,
+        params: Parameters | Mapping[str, Tensor],
+        sides: Mapping[str, Tensor],
+        product: Callable[[Tensor, Tensor, int], Tensor],
+        cut: Callable[[Tensor], Sequence[Tensor]],
+        vectors: Mapping[str, Tensor],
+        dims: int = 0,
+    ) -> None:
+        self.engine, self.cell, self.sizes, self.x, self.dims = engine, cell, sizes, x, dims
+        self.product, self.cut, self.level = product, cut, levels(cell.step, cell.sides)
+        own = {name: params[name] for name, p in cell.step.parameters.items() if p.kind != "matrix"}
+        self.vectors = Parameters.of({name: value for name, value in own.items() if name not in vectors})
+        self.plan = _plan(cell, frozenset(vectors))
+        steps = torch.arange(len(x), dtype=x.dtype, device=x.device)
+        per_step = {n: v for n, v in sides.items() if cell.sides[n].kind == "step"}
+        if cell.time is not None:
+            per_step["time"] = steps.view(-1, 1, 1).expand(*x.shape[:2], 1)
+        self.xs, self.by_step = cut(x), {name: cut(value) for name, value in per_step.items()}
+        self.fixed = {**{name: value for name, value in sides.items() if name not in per_step}, **vectors}
+        self.leaves = self._leaves({**{name: params[name] for name in params}, **vectors}, {**sides, **per_step})
+        self.early = self._before_the_loop()
+        self.late = [self._stacked(blocks, late=True) for _, blocks in self.plan]
+
+    # -- before the loop
+
+    def _leaves(self, params: Mapping[str, Tensor], sides: Mapping[str, Tensor]) -> dict[int, Tensor]:
+        """The values of the step's leaves, other than states and numbers."""
+        found = {}
+        for n, node in enumerate(self.cell.step.nodes):
+            if node.op == "input":
+                found[n] = self.x
+            elif node.op == "side":
+                found[n] = sides[node.attr["name"]]
+            elif node.op == "parameter":
+                value = params[node.attr["name"]]
+                found[n] = value if value.dim() else value.reshape(1)
+            elif node.op == "time":
+                found[n] = sides["time"]
+        return found
+
+    def _matrix(self, n: int) -> Tensor:
+        """The kernel of a matrix-valued node."""
+        node = self.cell.step.nodes[n]
+        if n in self.leaves:
+            return self.leaves[n]
+        args = [self._matrix(a) for a in node.args]
+        if node.op == "transpose":
+            return args[0].transpose(-1 - self.dims, -2 - self.dims).flip(tuple(range(-self.dims, 0)))
+        return apply(node, args, self.sizes, self.x)
+
+    def _kernel(self, total: Sum, row: Row) -> Tensor:
+        """The kernel of a sum for a row: (channels out, channels in / heads, *kernel)."""
+        own = [self._matrix(product.matrix) for product in total.products if _row(product) == row]
+        kernel = sum(own[1:], own[0])
+        return kernel.flatten(0, 1) if row[1] > 1 else kernel
+
+    def _stacked(self, blocks: Sequence[Block], late: bool) -> list[tuple[Row, Tensor, list[Block]]]:
+        """For each row, which changes in the loop or not, the kernels of all blocks as one."""
+        found: dict[Row, list[Block]] = {}
+        for block in blocks:
+            for row in block.rows:
+                if (self.level[row[0]] == LOOP) == late:
+                    found.setdefault(row, []).append(block)
+        return [
+            (row, torch.cat([self._kernel(total, row) for block in own for total in block.sums]), own)
+            for row, own in found.items()
+        ]
+
+    def _sums(
+        self, stacked: Sequence[tuple[Row, Tensor, list[Block]]], rows: Mapping[int, Tensor], into: dict[Block, Tensor]
+    ) -> None:
+        """Adds the products with `rows` to the sums of their blocks."""
+        for row, kernel, blocks in stacked:
+            if self.at_zero and self.cell.step.nodes[row[0]].op == "state" and all(block in into for block in blocks):
+                continue
+            made = self.product(rows[row[0]], kernel, row[1])
+            widths = [sum(self._width(total) for total in block.sums) for block in blocks]
+            for block, part in zip(blocks, made.split(widths, -1) if len(widths) > 1 else [made], strict=True):
+                into[block] = into[block] + part if block in into else part
+
+    def _width(self, total: Sum) -> int:
+        return total.width.resolve(self.sizes)
+
+    def _before_the_loop(self) -> dict[Block, Sequence[Tensor]]:
+        """What inputs bring to each block: (1, N, w) for each step, or (N, w) once."""
+        stacked = self._stacked([block for _, blocks in self.plan for block in blocks], late=False)
+        step, (T, N) = self.cell.step, self.x.shape[:2]
+        wanted = [row[0] for row, _, _ in stacked]
+        values, found = evaluate(step, wanted, self.leaves, self.sizes, self.x), dict[Block, Tensor]()
+        for n in wanted:
+            outer = (T, N) if self.level[n] == STEP else (N,)
+            values[n] = values[n].expand(*outer, step.nodes[n].width.resolve(self.sizes))
+        self._sums(stacked, values, found)
+        return {block: self.cut(v) if v.dim() == 3 else [v] * len(self.xs) for block, v in found.items()}
+
+    # -- one step
+
+    def step(
+        self, t: int, state: tuple[Tensor, ...], lengths: Tensor | None, record: Sequence[str]
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        """Step t: y (1, N, w), the new states, and what was recorded, (1, N, w) each."""
+        given = {**{name: value[t] for name, value in self.by_step.items()}, **self.fixed}
+        nodes = self.cell.step.nodes
+        rows = {n: state[node.attr["k"]].unsqueeze(0) for n, node in enumerate(nodes) if node.op == "state"}
+        for (stage, blocks), late in zip(self.plan, self.late, strict=True):
+            totals = {block: self.early[block][t] for block in blocks if block in self.early}
+            self._sums(late, rows, totals)
+            for block in blocks:
+                parts = totals[block].split([self._width(total) for total in block.sums], -1)
+                given |= {total.side: part for total, part in zip(block.sums, parts, strict=True)}
+            last = stage is self.plan[-1][0]
+            if last or stage.rows:
+                names = tuple(record) if last else tuple(name for _, name in stage.rows)
+                own = {name: value for name, value in given.items() if name in stage.cell.sides}
+                y, new, seen = engines.scan(
+                    self.engine,
+                    stage.cell,
+                    self.sizes,
+                    self.xs[t],
+                    state,
+                    self.vectors,
+                    sides=own,
+                    lengths=lengths,
+                    resets=None,
+                    initial=None,
+                    record=names,
+                )
+                rows |= {n: seen[name] for n, name in stage.rows}
+        return y, new, seen
