@@ -179,11 +179,11 @@ def _between(k: Tensor, v: Tensor, gates: _Gates, state: State, fresh: State) ->
     found = []
     for chunk in range(k.shape[2]):
         found.append(state)
-        start = state if since_cut is None else _choose(since_cut[:, :, chunk, -1], fresh, state)
+        before = state if since_cut is None else _choose(since_cut[:, :, chunk, -1], fresh, state)
         decay = decays[:, :, chunk, None]
         state = (
-            decay[..., None] * start[0] + new_C[:, :, chunk],
-            decay * start[1] + new_n[:, :, chunk],
+            decay[..., None] * before[0] + new_C[:, :, chunk],
+            decay * before[1] + new_n[:, :, chunk],
             after[:, :, chunk],
         )
     C, n, m_before = (torch.stack(values, 2) for values in zip(*found, strict=True))
