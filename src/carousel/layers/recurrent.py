@@ -18,6 +18,8 @@ from carousel.engines.params import Parameters
 from carousel.graph import AnyCell, Cell, TensorCell
 from carousel.graph.patterns import lookup, override
 from carousel.layers import stack as driver
+from carousel.layers.connections import Highway
+from carousel.layers.connections import connections as connect
 from carousel.layers.initial import Start, check_patterns, start
 from carousel.layers.inputs import Lengths
 from carousel.layers.masks import check_drop, check_keep
@@ -34,6 +36,8 @@ class Recurrent(nn.Module):
         bidirectional: a second set of parameters runs from each row's end; outputs are concatenated.
         batch_first: everything with a time axis is (B, T, ...), states excepted.
         dropout: probability to drop, between layers, in training.
+        connections: "residual" or "highway" carries what a layer above the first reads past it: x + y, or t * y +
+            (1 - t) * x with a learned gate t.
         learn_initial: makes the states' initial values parameters, `initial_h_l0` and so on.
         engine: "auto", "eager" or "native".
         checkpoint_every: keeps the states at every k-th step only, and computes the rest again in the backward pass.
@@ -68,6 +72,7 @@ class Recurrent(nn.Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         *,
+        connections: str | None = None,
         learn_initial: bool = False,
         engine: str = "auto",
         checkpoint_every: int | None = None,
@@ -105,11 +110,27 @@ class Recurrent(nn.Module):
         check_patterns(cell, "init", self.init)
         check_patterns(cell, "weight_dropout", self.weight_dropout)
         check_drop(cell.name, self.weight_dropout)
+        width = (2 if bidirectional else 1) * self._output_width
+        self.connections = connect(cell.name, connections, num_layers, width, device=device, dtype=dtype)
+        self._check_stack()
         self._make_parameters({"device": device, "dtype": dtype})
         learned = [cell.fixed_value(name) is None for name in self._names]
         rates = [lookup(self.weight_dropout, name) or 0.0 for name in self._names]
         self._dropped = tuple(rate if yes else 0.0 for rate, yes in zip(rates, learned, strict=True))
         self.reset_parameters()
+
+    def _check_stack(self) -> None:
+        """ValueError where a state is as wide as the input, which differs between the layers."""
+        if self.num_layers == 1:
+            return
+        above = self.cell.state_shapes(**self._stack().layer_sizes(1))
+        for state, first, other in zip(self.cell.states, self._state_shapes, above, strict=True):
+            if first != other:
+                raise ValueError(
+                    f"{self.cell.name}: the state {state} has the shape {first} in the first layer and {other} above "
+                    f"it, since it follows the input's width, so states cannot be stacked. Make one Recurrent a layer, "
+                    f"or let input_size be the output's width."
+                )
 
     def _make_parameters(self, factory: dict[str, Any]) -> None:
         cell, stack = self.cell, self._stack()
@@ -138,6 +159,9 @@ class Recurrent(nn.Module):
                 self._start(name, getattr(self, name + end), lookup(init, name) if fixed is None else fixed)
             for state in cell.states if self.learn_initial else ():
                 start(getattr(self, f"initial_{state}{end}"), cell.initial[state], self.hidden_size)
+        for connection in self.connections or ():
+            if isinstance(connection, Highway):
+                connection.reset_parameters()
 
     def _shapes(self, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         return self.cell.shapes(**sizes)
@@ -162,6 +186,7 @@ class Recurrent(nn.Module):
             initial=self._initial,
             masks=self.masks,
             checkpoint_every=self.checkpoint_every,
+            connections=tuple(self.connections or ()),
         )
 
     def _weights(self, end: str) -> Parameters:
