@@ -11,7 +11,18 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "carousel"
 LEVELS = ("errors", "_core", "graph", "cells", "engines", "layers", "nets", "pages", "train", "info", "jobs", "cli")
-HEAVY = ("lightning", "pandas", "pyarrow", "matplotlib", "statsmodels", "tensorboard", "rich", "typer", "polars")
+HEAVY = (
+    "lightning",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "statsmodels",
+    "tensorboard",
+    "rich",
+    "typer",
+    "polars",
+    "torch._dynamo",
+)
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if p.parent != SOURCE or p.stem not in ("__init__", "__main__"))
 
 

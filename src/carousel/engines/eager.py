@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from carousel.engines import loop
+from carousel.engines.constant import constant
 from carousel.engines.evaluate import needed, run
 from carousel.engines.params import Parameters, starts
 from carousel.engines.rows import cuts, fill, within
@@ -96,7 +97,7 @@ def _leaves(
 BEFORE, INSIDE, AFTER, KEPT, CONSTANT, CHANGING = range(6)
 
 
-@torch.compiler.assume_constant_result
+@constant
 def _order(number: int, recorded: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """The plan of a call, in nodes. torch.compile takes it as a constant, and can pass numbers but no cell."""
     return _make_order(number, recorded)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from carousel.engines.constant import constant
 from carousel.engines.evaluate import evaluate
 from carousel.engines.native_autograd import call
 from carousel.engines.native_call import DTYPES, MISSING
@@ -105,13 +106,13 @@ def scan(
     return made[0], final, {name: seen[n] for name, n in zip(record, recorded, strict=True)}
 
 
-@torch.compiler.assume_constant_result
+@constant
 def _recipe(*kind: Any) -> Recipe:
     # Dynamo looks through caches, which must lie within what it takes as a constant.
     return _make_recipe(Kind(*kind))
 
 
-@torch.compiler.assume_constant_result
+@constant
 def _plan(*kind_and_wanted: Any) -> str:
     *kind, wanted = kind_and_wanted
     return _make_plan(Kind(*kind), wanted)

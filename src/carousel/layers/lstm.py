@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import cells
+from carousel.engines.constant import constant
 from carousel.engines.params import Layout, Parameters
 from carousel.layers import stack as driver
 from carousel.layers.drop_in import DropIn
@@ -100,7 +100,7 @@ class LSTM(DropIn, nn.LSTM):
         return driver.step(self._stack(), x, state, {})
 
 
-@torch.compiler.assume_constant_result
+@constant
 def _layout(H: int, projected: bool) -> Layout:
     return _make_layout(H, projected)  # torch.compile looks through a cache that it can see
 
