@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import carousel as ca
@@ -16,8 +19,10 @@ from carousel.errors import CellError
 from carousel.graph import Cell
 from carousel.graph.rewriting import Transformed
 from carousel.graph.storing import from_data, to_data
+from equations import calls, equations
 from reference import naive_scan
 from runs import ENGINES, close, make_call, scan
+from test_random_equations import SLOW_TO_DRAW, compare
 
 CELLS = [entry.cell for entry in cells.entries() if isinstance(entry.cell, Cell)]
 SIZES = {"input_size": 3, "hidden_size": 4}
@@ -118,6 +123,20 @@ def test_five_follow_each_other(reverse: bool) -> None:
     want = scan(naive_scan, made, call, ("h", "c"))
     for engine in ENGINES:
         close(scan(engines.PREFERENCE[engine].scan, made, call, ("h", "c")), want, engine)
+
+
+@settings(max_examples=60, suppress_health_check=SLOW_TO_DRAW)
+@given(st.data())
+def test_of_equations_drawn_at_random(data: st.DataObject) -> None:
+    """One transform, or two, of cells with side inputs, blocks, options of every width, and outputs of their own."""
+    drawn = data.draw(equations())
+    cell = drawn.cell
+    for name in data.draw(st.lists(st.sampled_from(sorted(TRANSFORMS)), min_size=1, max_size=2, unique=True)):
+        try:
+            cell = TRANSFORMS[name](cell)
+        except (TypeError, ValueError) as error:  # nothing that it could change
+            assert "named" in str(error) or "no matrix product" in str(error) or "already" in str(error)
+    compare(replace(drawn, cell=cell), data.draw(calls(replace(drawn, cell=cell))))
 
 
 # -- as an object
