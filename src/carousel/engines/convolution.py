@@ -100,7 +100,6 @@ def scan(
         params,
         sides,
         lambda rows, kernel, groups: convolve(rows, kernel, groups, space),
-        lambda value: value.split(1),
         positions,
         len(space),
     )

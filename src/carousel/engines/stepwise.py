@@ -66,7 +66,6 @@ class Steps:
     Args:
         engine, cell, sizes, x, params, sides: as `carousel.engines.scan`; matrices may have `dims` more axes.
         product: of rows (..., w), a kernel (rows, columns, ...), and in how many groups of columns it is cut.
-        cut: what is there at every step, (T, N, w), in steps, (1, N, w) each.
         vectors: parameters that have a value for each row, (N, w), and not for all.
 
     Setting `at_zero` says that all states are zero, as they mostly are before the first step: no product is needed.
@@ -83,12 +82,11 @@ class Steps:
         params: Parameters | Mapping[str, Tensor],
         sides: Mapping[str, Tensor],
         product: Callable[[Tensor, Tensor, int], Tensor],
-        cut: Callable[[Tensor], Sequence[Tensor]],
         vectors: Mapping[str, Tensor],
         dims: int = 0,
     ) -> None:
         self.engine, self.cell, self.sizes, self.x, self.dims = engine, cell, sizes, x, dims
-        self.product, self.cut, self.level = product, cut, levels(cell.step, cell.sides)
+        self.product, self.level = product, levels(cell.step, cell.sides)
         own = {name: params[name] for name, p in cell.step.parameters.items() if p.kind != "matrix"}
         self.vectors = Parameters.of({name: value for name, value in own.items() if name not in vectors})
         self.plan = _plan(cell, frozenset(vectors))
@@ -96,7 +94,7 @@ class Steps:
         per_step = {n: v for n, v in sides.items() if cell.sides[n].kind == "step"}
         if cell.time is not None:
             per_step["time"] = steps.view(-1, 1, 1).expand(*x.shape[:2], 1)
-        self.xs, self.by_step = cut(x), {name: cut(value) for name, value in per_step.items()}
+        self.xs, self.by_step = x.split(1), {name: value.split(1) for name, value in per_step.items()}
         self.fixed = {**{name: value for name, value in sides.items() if name not in per_step}, **vectors}
         self.leaves = self._leaves({**{name: params[name] for name in params}, **vectors}, {**sides, **per_step})
         self.early = self._before_the_loop()
@@ -172,7 +170,7 @@ class Steps:
             outer = (T, N) if self.level[n] == STEP else (N,)
             values[n] = values[n].expand(*outer, step.nodes[n].width.resolve(self.sizes))
         self._sums(stacked, values, found)
-        return {block: self.cut(v) if v.dim() == 3 else [v] * len(self.xs) for block, v in found.items()}
+        return {block: total.split(1) if total.dim() == 3 else [total] * T for block, total in found.items()}
 
     # -- one step
 

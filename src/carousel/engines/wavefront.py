@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from carousel import engines
 from carousel.engines.params import Parameters
-from carousel.engines.stepwise import Steps
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -84,13 +84,14 @@ def moved(rows: Tensor, move: Move) -> Tensor:
 
 
 class Fronts(NamedTuple):
-    """The diagonals of a batch of images.
+    """The diagonals of a batch of images with n `axes`.
 
     `order` brings rows (B * S) into the order of the diagonals (M), `counts` says how many rows each has. `before`
     gives, for each, what it takes over: from rows (N', n blocks of w) of the diagonal before to (N, n blocks), block d
     from the predecessor along the axis d. `outside` (N * n, 1) says where there is none.
     """
 
+    axes: int
     order: Move
     counts: list[int]
     before: list[Move]
@@ -111,7 +112,7 @@ def fronts(space: tuple[int, ...], sizes: tuple[tuple[int, ...], ...], turned: t
     sample = torch.arange(B).repeat_interleave(S)[inside]
     diagonal, order = along.sum(-1).sort(stable=True)
     along, sample = along[order], sample[order]
-    counts = torch.bincount(diagonal).tolist()
+    counts = torch.bincount(diagonal, minlength=1).tolist()
 
     rank = torch.arange(len(order)) - (torch.tensor([0, *counts]).cumsum(0))[diagonal]
     flat = sample * S + (along * torch.tensor(steps)).sum(-1)
@@ -120,10 +121,10 @@ def fronts(space: tuple[int, ...], sizes: tuple[tuple[int, ...], ...], turned: t
     for d, step in enumerate(steps):
         predecessor = ranks[(flat - step).clamp(min=0)] * n + d
         blocks.append(torch.where(along[:, d] > 0, predecessor, -1))
-    index = torch.stack(blocks, -1).split(counts) if counts else ()
+    index = torch.stack(blocks, -1).split(counts)
     before = [Move.of(block.flatten(), last * n) for block, last in zip(index, [0, *counts], strict=False)]
     outside = [(block < 0).view(-1, 1) for block in index]
-    return Fronts(Move.of(inside.nonzero().flatten()[order], B * S), counts, before, outside)
+    return Fronts(n, Move.of(inside.nonzero().flatten()[order], B * S), counts, before, outside)
 
 
 def scan(
@@ -142,40 +143,40 @@ def scan(
     Each state of the cell (n * w) holds one block for each axis, which comes from the predecessor along that axis, or
     outside the image from `initial`, (n * w) each; None is zero.
     """
-    rows = moved(x, fronts.order).unsqueeze(0)
-    run = Steps(engine, cell, sizes, rows, params, {}, _product, lambda v: v.split(fronts.counts, 1), {})
     state = tuple(x.new_zeros(0, width) for width in cell.state_widths(**sizes))
     found: list[tuple[Tensor, dict[str, Tensor]]] = []
-    for t, (move, outside) in enumerate(zip(fronts.before, fronts.outside, strict=True)):
-        run.at_zero = t == 0 and initial is None
-        state = _taken_over(state, move, outside, initial, fronts.counts[t])
-        y, state, seen = run.step(t, state, None, record)
+    for t, rows in enumerate(moved(x, fronts.order).unsqueeze(0).split(fronts.counts, 1)):
+        state = _taken_over(fronts, t, state, initial)
+        # A diagonal is a batch of which every row is one step long.
+        y, state, seen = engines.scan(
+            engine,
+            cell,
+            sizes,
+            rows,
+            state,
+            params,
+            sides={},
+            lengths=None,
+            resets=None,
+            initial=None,
+            record=record,
+        )
         found.append((y, seen))
     back = fronts.order.turned()
-    if not found:
-        width = cell.step.nodes[cell.step.output].width.resolve(sizes)
-        return x.new_zeros(len(x), width), {}
     y = moved(torch.cat([y for y, _ in found], 1).squeeze(0), back)
     return y, {name: moved(torch.cat([seen[name] for _, seen in found], 1).squeeze(0), back) for name in record}
 
 
 def _taken_over(
-    state: Sequence[Tensor], move: Move, outside: Tensor, initial: Sequence[Tensor] | None, N: int
+    fronts: Fronts, t: int, state: Sequence[Tensor], initial: Sequence[Tensor] | None
 ) -> tuple[Tensor, ...]:
-    """The states (N, n * w) that a diagonal starts from."""
-    n = len(move.there.rows) // N
-    made = []
+    """The states (N, n * w) that diagonal t starts from, where the one before it ended with `state`."""
+    n, N, made = fronts.axes, fronts.counts[t], []
     for k, h in enumerate(state):
-        blocks = moved(h.reshape(-1, h.shape[-1] // n), move)
+        width = h.shape[-1]
+        blocks = moved(h.reshape(-1, width // n), fronts.before[t])
         if initial is not None:
-            blocks = torch.where(outside, initial[k].view(1, n, -1).expand(N, -1, -1).flatten(0, 1), blocks)
-        made.append(blocks.view(N, -1))
+            fresh = initial[k].view(1, n, -1).expand(N, -1, -1).flatten(0, 1)
+            blocks = torch.where(fronts.outside[t], fresh, blocks)
+        made.append(blocks.view(N, width))
     return tuple(made)
-
-
-def _product(rows: Tensor, matrix: Tensor, groups: int) -> Tensor:
-    """Rows (..., columns) by a matrix (rows, columns / groups)."""
-    if groups == 1:
-        return rows @ matrix.T
-    blocks = rows.unflatten(-1, (groups, -1))
-    return torch.einsum("goi,...gi->...go", matrix.unflatten(0, (groups, -1)), blocks).flatten(-2)

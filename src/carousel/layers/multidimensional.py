@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel import cells, engines
-from carousel.engines import stepwise, wavefront
+from carousel.engines import wavefront
 from carousel.engines.params import Parameters
 from carousel.graph import Cell
 from carousel.graph.patterns import lookup, override
@@ -151,7 +151,7 @@ class MultiDimensional(nn.Module):
         B, space = images.shape[0], tuple(images.shape[2:])
         own = self._read_sizes(sizes, B, space)
         rows = images.movedim(1, -1).flatten(0, -2)  # (B * S, D)
-        engine = engines.choose(self.engine, stepwise.elementwise(self.cell), rows.unsqueeze(0), record=record)
+        engine = engines.choose(self.engine, self.cell, rows.unsqueeze(0), record=record)
 
         def to_images(value: Tensor) -> Tensor:
             image = value.unflatten(0, (B, *space)).movedim(-1, 1)
