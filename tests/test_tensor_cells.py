@@ -1,4 +1,5 @@
 """Cells on tensors: what every registered cell is tested for, in each of their forms; layers; storing; laws."""
+# ruff: noqa: B008 (side inputs are declared by calls in the signature)
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from carousel.cells.mlstm import mlstm
 from carousel.graph.storing import from_data, to_data
 from oracles import ORACLES
 from oracles.authors_neuralhydrology import run_neuralhydrology
-from runs import close, gradients, make_call
+from reference import naive_scan
+from runs import close, gradients, make_call, scan
 from tolerances import assert_close
 
 TENSOR = [entry for entry in cells.entries() if isinstance(entry.cell, TensorCell)]
@@ -32,12 +34,18 @@ OPTIONS = {
     ],
     "mass_conserving_lstm": [{}, {"masses": 2}, {"spread": "sigmoid", "move": "relu"}, {"normalize": False}],
 }
+
+
+def engines_of(entry: Entry) -> list[str]:
+    """Those that serve the cell."""
+    return [name for name in ("eager", "whole") if engines.serves(name, entry.cell, torch.zeros(1, 1, 1)) is None]
+
+
 RUNS = [
     pytest.param(replace(entry, cell=entry.cell.with_(**options)), engine, id=f"{entry.name}-{options}-{engine}")
     for entry in TENSOR
     for options in OPTIONS[entry.name]
-    for engine in ("eager", "whole")
-    if engines.serves(engine, entry.cell, torch.zeros(1, 1, 1)) is None
+    for engine in engines_of(entry)
 ]
 
 NOTHING = {"sides": {}, "lengths": None, "resets": None, "initial": None}
@@ -85,17 +93,17 @@ ASKED = {
 
 
 @pytest.mark.parametrize(
-    ("entry", "oracle"),
+    ("entry", "engine", "oracle"),
     [
-        pytest.param(replace(entry, cell=entry.cell.with_(**options)), oracle, id=f"{entry.name}-{options}")
+        pytest.param(
+            replace(entry, cell=entry.cell.with_(**options)), engine, oracle, id=f"{entry.name}-{options}-{engine}"
+        )
         for entry in TENSOR
         for options, oracle in ASKED[entry.name]
+        for engine in engines_of(entry)
     ],
 )
-@pytest.mark.parametrize("engine", ["eager", "whole"])
 def test_the_oracle_says_the_same(entry: Entry, engine: str, oracle: kinds.Oracle) -> None:
-    if engine == "whole" and entry.cell.sequence is None:
-        pytest.skip("the cell has no form for a whole sequence")
     kinds.agrees(entry, engine, oracle)
 
 
@@ -169,6 +177,58 @@ def test_states_are_recorded() -> None:
     assert_close(layer(x, lengths=[5, 3])[0], y)
     with pytest.raises(ValueError, match="record has 'i', which mlstm does not name; it names C, n, m"):
         layer(x, record=("i",))
+
+
+@ca.tensor_cell(
+    states={"A": ("hidden_size", "rank"), "h": ("hidden_size",)},
+    shapes={"W": ("hidden_size", "input_size + static_size"), "V": ("rank", "event_size"), "zeta": (), "b": ("rank",)},
+    initial={"A": 0.5},
+    init={"b": 1.0},
+    fixed={"zeta": 0.3},
+)
+def busy(
+    x,
+    A,
+    h,
+    p,
+    *,
+    dt,
+    s=ca.static("static_size"),
+    e=ca.per_step("event_size"),
+    k=ca.mask("hidden_size", per="sequence", keep=0.8),
+    t=ca.step_index(),
+    rank=2,
+):
+    """All that a cell can be given."""
+    u = torch.tanh(p.W @ torch.cat([x, s], -1)) * k + h * torch.cos(t)
+    w = torch.sigmoid(p.V @ e + p.b)
+    A = A * torch.exp(-dt)[..., None] + u[:, :, None] * w[:, None, :]
+    return p.zeta * A.sum(-1), A, torch.sigmoid((A @ w[:, :, None]).squeeze(-1))
+
+
+@every_direction
+def test_sides_masks_step_index_initial_and_fixed_values(reverse: bool) -> None:
+    sizes = {"input_size": 3, "hidden_size": 4, "static_size": 2, "event_size": 3}
+    assert set(busy.sizes) == set(sizes)
+    call = make_call(busy, sizes, 6, 4, lengths=(6, 0, 3, 5), resets=0.3, reverse=reverse)
+    found = [scan(run, busy, call, ("A", "h")) for run in (engines.PREFERENCE["eager"].scan, naive_scan)]
+    close(found[0], found[1], "busy")
+    layer = ca.Recurrent(busy, **sizes, bidirectional=True)
+    given = {"dt": torch.rand(5, 2, 1), "s": torch.randn(2, 2), "e": torch.randn(5, 2, 3)}
+    y, (A, h) = layer(torch.randn(5, 2, 3), **given)
+    assert y.shape == (5, 2, 8) and A.shape == (2, 2, 4, 2) and h.shape == (2, 2, 4)
+    assert layer.zeta_l0.item() == pytest.approx(0.3) and "zeta_l0" not in dict(layer.named_parameters())
+    assert (layer.b_l0 == 1).all()
+    _, (A, _) = layer(torch.randn(0, 2, 3), dt=torch.rand(0, 2, 1), s=given["s"], e=torch.randn(0, 2, 3))
+    assert (A == 0.5).all()
+    with pytest.raises(ValueError, match="reads the step index"):
+        ca.Recurrent(busy, **sizes, checkpoint_every=2)
+
+
+def test_nets_take_them() -> None:
+    translate = ca.EncoderDecoder(mlstm, 11, 12, 8, 8, num_layers=2)
+    assert translate(torch.randint(11, (7, 2)), torch.randint(12, (5, 2)))[0].shape == (5, 2, 12)
+    assert ca.HierarchicalSubsampling(mlstm, 3, [8, 8], [2, 2])(torch.randn(9, 2, 3))[0].shape == (3, 2, 16)
 
 
 def test_engines_say_why_they_cannot() -> None:
