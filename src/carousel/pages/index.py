@@ -43,7 +43,7 @@ def _line(entry: Entry, found: Facts, speeds: Speeds) -> list[str]:
     shown = {one.mode: one for one in speeds.of(entry.name) if one.shape == SHAPE}
     gates = "–" if found.gates is None else ", ".join(found.gates) or "none"
     return [
-        f'<a href="{entry.name}.html"><code>{text(entry.name)}</code></a>',
+        f'<a href="{entry.name}.html"><code>{text(entry.name)}</code></a>{_layer(entry)}',
         str(entry.year),
         f"{inline(found.title)} <small>Known for {inline(found.page.known_for)}</small>",
         text(", ".join(found.states)),
@@ -54,6 +54,11 @@ def _line(entry: Entry, found: Facts, speeds: Speeds) -> list[str]:
         _both(shown, "to_lstm"),
         inline(found.page.tested_against),
     ]
+
+
+def _layer(entry: Entry) -> str:
+    """The layer, where it is another than most have."""
+    return "" if entry.layer == "Recurrent" else f"<br><small>in {entry.layer}</small>"
 
 
 def _both(shown: dict[str, Speed], what: str) -> str:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from carousel.graph.gates import changing, gate_nodes
 from carousel.graph.latex import FUNCTIONS, Formulas, symbol_of
 from carousel.graph.step import Node
+from carousel.graph.typeset import plain_text
 
 if TYPE_CHECKING:
     from carousel.graph.cell import Cell
 
 CIRCLES = {"add": "+", "sub": "+", "mul": r"\odot", "div": r"\div", "maximum": r"\max", "minimum": r"\min"}
 LEAVES = ("input", "state", "side", "time")
+LONGEST = 14  # letters of a formula that may stand within another
 SQUASHINGS = ("sigmoid", "tanh", "relu", "softplus", "exp", "sin", "cos", "log", "abs", "sqrt", "clip", "softmax")
 
 
@@ -86,12 +88,18 @@ class Simplifier:
             at[index] = len(boxes) if same is None else same
             if same is None:
                 boxes.append(box)
+            if self.symbols[index] is None and self._is_long(index):
+                self.formulas.symbols[index] = r"\cdot"  # where it is read the arrow says what is meant
         for name, index in zip(self.cell.states, self.step.outputs, strict=True):
             boxes.append(Box("new", symbol_of(name, self.formulas.now), sources=[(at[index], "")]))
         if self.step.output not in self.step.outputs:
             output = self.symbols[self.step.output] or symbol_of("y", self.formulas.now)
             boxes.append(Box("new", output, sources=[(at[self.step.output], "")]))
         return Flow(boxes)
+
+    def _is_long(self, index: int) -> bool:
+        formula = self.formulas.formula(index)
+        return r"\cdot" in formula or len(plain_text(formula)) > LONGEST
 
     def _needed(self) -> set[int]:
         """The nodes from which new states and the output are computed."""
@@ -124,7 +132,21 @@ class Simplifier:
         own = any(not self.moving[arg] and self.nodes[arg].op != "number" for arg in node.args)
         if own and len(rows) == 1 and node.op in ("add", "sub", "mul", "div"):
             return True
-        return all(self.weighted[row] and self._joins(row, index) for row in rows) and node.op != "where"
+        joined = [self.weighted[row] and self._joins(row, index) for row in rows]
+        if node.op in ("add", "sub") and any(joined):
+            joined = [found or self._is_light(row) for found, row in zip(joined, rows, strict=True)]
+        return all(joined) and node.op != "where"
+
+    def _is_light(self, index: int) -> bool:
+        """Whether a node may be written beside products in their sum: a multiple of a state, a named sum of products.
+
+        A state itself stays outside, since what is added to it (a residual) is what one wants to see.
+        """
+        node = self.nodes[index]
+        if self._stands_alone(index):
+            return self.weighted[index] and bool(node.names) and index not in self.gates
+        multiple = node.op in ("mul", "div") and all(self.nodes[arg].op in ("number", *LEAVES) for arg in node.args)
+        return multiple and len(self._rows(node)) == 1
 
     def _joins(self, index: int, reader: int) -> bool:
         """Whether a weighted node can be part of the formula of a node that reads it."""
@@ -157,6 +179,8 @@ class Simplifier:
         if self.weighted[index] and self.weighted[reader]:
             return self._joins(index, reader)
         outer = self.nodes[reader]
+        if outer.op in ("add", "sub") and self.weighted[reader]:
+            return self._is_light(index) and len(self._rows(outer)) > 1
         if node.op in ("add", "sub", "neg") and outer.op in ("add", "sub") and not self.weighted[index]:
             return len(self._rows(node)) > 1 or node.op == "neg"  # one circle for a whole sum
         if node.op in ("lt", "le", "gt", "ge", "eq", "ne"):
