@@ -77,7 +77,7 @@ def loop(step: Callable[..., tuple[Tensor, ...]], x: Tensor, *states: Tensor) ->
 @every_engine
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_zoneout(engine: str, training: bool) -> None:
-    """Krueger et al. (2017), equations (3) and (4) of the LSTM: h is computed from the c that is not zoned out."""
+    """Krueger et al. (2017): h is computed from the c that is not zoned out."""
     layer, (x, h, c) = layer_of(ca.zoneout(cells.lstm, h=0.3, c=0.6), engine).train(training), inputs()
     m_h, m_c = kept(0.3, T, B, H), kept(0.6, T, B, H)
     if not training:
@@ -165,7 +165,7 @@ def test_variational_masks_stay_for_a_sequence_and_differ_by_layer() -> None:
 
 @every_engine
 def test_recurrent_dropout_drops_the_candidate(engine: str) -> None:
-    """Semeniuta et al. (2016), equation (12): where the mask is zero the cell remembers, and adds nothing."""
+    """Semeniuta et al. (2016): where the mask is zero the cell remembers, and adds nothing."""
     layer, (x, h, c) = layer_of(ca.recurrent_dropout(cells.lstm, g=0.5), engine), inputs()
     p, m = weights(layer), kept(0.5, T, B, H, scaled=True)
 
