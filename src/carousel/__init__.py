@@ -67,12 +67,15 @@ from carousel.info import info
 from carousel.layers import GRU, LSTM, MDLSTM, RNN, ConvLSTM, ConvRecurrent, MultiDimensional, Recurrent, replace
 from carousel.nets import (
     LSTMFCN,
+    XLSTM,
     AdditiveAttention,
     EncoderDecoder,
     EncoderForecaster,
     HierarchicalSubsampling,
     InDepth,
+    MLSTMBlock,
     MultiplicativeAttention,
+    SLSTMBlock,
 )
 
 if TYPE_CHECKING:
@@ -86,10 +89,10 @@ __all__ = [
     "clip_states", "concat", "ConvLSTM", "ConvRecurrent", "cos", "draw", "EncoderDecoder", "EncoderForecaster",
     "exp", "expand", "floor", "Forecaster", "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info",
     "layer_norm", "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum",
-    "MultiDimensional", "MultiplicativeAttention", "normalize", "per_step", "plain", "Recurrent",
-    "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "softmax", "softplus", "split",
-    "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell", "use_engine",
-    "variational_dropout", "where", "zoneout",
+    "MLSTMBlock", "MultiDimensional", "MultiplicativeAttention", "normalize", "per_step", "plain", "Recurrent",
+    "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus",
+    "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell",
+    "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
 ]
 # fmt: on
 

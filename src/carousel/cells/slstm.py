@@ -40,10 +40,10 @@ def small(W):
     return torch.nn.init.normal_(W, std=math.sqrt(2 / (5 * W.shape[-1])))
 
 
-def power_law(b_f):
-    """5 - 12 u ** 0.3, with u from 0 to 1 along each head: units that remember long, and others that forget."""
-    unit, width = torch.arange(len(b_f)), max(len(b_f) // HEADS, 2)
-    return b_f.copy_(5 - 12 * (unit % width / (width - 1)) ** 0.3)
+def power_law(b_f, heads=HEADS, exponent=0.3):
+    """5 - 12 u ** exponent, with u from 0 to 1 along each head: units that remember long, and others that forget."""
+    unit, width = torch.arange(len(b_f)), max(len(b_f) // heads, 2)
+    return b_f.copy_(5 - 12 * (unit % width / (width - 1)) ** exponent)
 
 
 def log_of(gate, a):

@@ -1,4 +1,4 @@
-"""Nets around the cells: in depth, with attention, beside convolutions, in a hierarchy of time scales."""
+"""Nets around the cells: in depth, with attention, beside convolutions, in a hierarchy of time scales, xLSTM."""
 
 from carousel.nets.attention import AdditiveAttention, MultiplicativeAttention
 from carousel.nets.encoder_decoder import EncoderDecoder
@@ -6,6 +6,7 @@ from carousel.nets.encoder_forecaster import EncoderForecaster
 from carousel.nets.in_depth import InDepth
 from carousel.nets.lstm_fcn import LSTMFCN
 from carousel.nets.subsampling import HierarchicalSubsampling
+from carousel.nets.xlstm import XLSTM, MLSTMBlock, SLSTMBlock
 
 __all__ = [
     "AdditiveAttention",
@@ -14,5 +15,8 @@ __all__ = [
     "HierarchicalSubsampling",
     "InDepth",
     "LSTMFCN",
+    "MLSTMBlock",
     "MultiplicativeAttention",
+    "SLSTMBlock",
+    "XLSTM",
 ]
