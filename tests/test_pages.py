@@ -19,6 +19,7 @@ from carousel.graph.gates import gates, intervals
 from carousel.graph.latex import Formulas, symbol_of
 from carousel.graph.typeset import mathml, mathml_of_equations, parse, plain_text
 from carousel.pages import facts_of, html_index, html_page, read_speeds, sizes_for, text_page
+from carousel.pages.html import use
 
 REGISTERED = {entry.name: entry.cell for entry in cells.entries()}
 OF_ROWS = {name: cell for name, cell in REGISTERED.items() if isinstance(cell, Cell)}
@@ -254,6 +255,15 @@ def test_a_page_stands_alone(name):
     assert links[:3] == ["elman.html", "index.html", "gru.html"]
     assert all(link.startswith("https://") for link in links[3:])
     assert facts_of(REGISTERED[name]).parameters is not None
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_the_line_of_use_works(name):
+    found = facts_of(REGISTERED[name])
+    names = {"carousel": ca}
+    exec(use(found), names)
+    if found.layer == "Recurrent":
+        assert sum(p.numel() for p in names["layer"].parameters()) == found.parameters
 
 
 def test_the_index_compares_all():

@@ -14,7 +14,7 @@ In `carousel.ConvLSTM` x, h and c are images and W x and U h are convolutions th
 Known for: predicting rain from radar images, and the frames of a video.
 Deviates from the paper: nothing. Its equations have peepholes V for each position, its printed parameter counts imply
 one a channel; `carousel.ConvLSTM` has both, and one a channel unless told otherwise.
-Oracle: ONNX's LSTM operator with P = (V_i, V_o, V_f), for products; for convolutions Keras's ConvLSTM1D, 2D and 3D.
+Oracle: ONNX's LSTM operator, with P = (V_i, V_o, V_f), for products; for convolutions Keras's ConvLSTM1D, 2D and 3D.
 """
 
 from carousel.graph import cell, sigmoid, tanh

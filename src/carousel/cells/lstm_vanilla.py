@@ -14,7 +14,7 @@ arXiv:1503.04069v2, but U for its R, V for its p, and h for its y.
 Known for: being the one that none of the eight variants beat by much, over 5,400 trainings on speech, handwriting and
 music.
 Deviates from the paper: nothing.
-Oracle: ONNX's LSTM operator with P = (V_i, V_o, V_f).
+Oracle: ONNX's LSTM operator, with P = (V_i, V_o, V_f).
 """
 
 from carousel.graph import cell, sigmoid, tanh

@@ -16,7 +16,7 @@ The paper of 2002 squashes neither on the way in nor out, and lets no error flow
 Known for: precise timing and counting, and for speech and handwriting recognition through the 2000s.
 Deviates from the paper: one cell a block; gradients are full unless truncate is set, which stops the peepholes' and no
 others; the squashing functions are tanh unless chosen.
-Oracle: ONNX's LSTM operator with P = (V_i, V_o, V_f), run by its own reference and by onnxruntime. With truncate,
+Oracle: ONNX's LSTM operator, with P = (V_i, V_o, V_f), run by its own reference and by onnxruntime. With truncate,
 torch.nn.LSTMCell, whose input holds the cell's states, detached.
 """
 

@@ -71,7 +71,7 @@ class Registry:
         close = difflib.get_close_matches(name, self.names(), 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"there is no cell {name!r}.{hint} Registered are: {', '.join(self.names())}. "
+            f"there is no cell {name!r}.{hint} `carousel cells` lists the {len(self._entries)} registered ones. "
             f"For one of your own write FILE.py:NAME."
         )
 
@@ -83,7 +83,7 @@ class Registry:
         <cell lstm(x, h, c)>
         >>> ca.cells.get("ltsm")
         Traceback (most recent call last):
-        ValueError: there is no cell 'ltsm'. Did you mean 'lstm'? Registered are: ...
+        ValueError: there is no cell 'ltsm'. Did you mean 'lstm'? ...
         """
         return self.entry(name).cell
 

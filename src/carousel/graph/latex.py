@@ -155,6 +155,8 @@ class Formulas:
 
     def _add(self, node: Node) -> tuple[str, int]:
         left, right = node.args
+        if self._value(left) == 0:  # Python's sum() begins with it
+            return self._plain(right)
         return f"{self._name(left)} {self._term(right, '+', '-')}", SUM
 
     def _sub(self, node: Node) -> tuple[str, int]:

@@ -154,10 +154,23 @@ def _parameters(cell: Any, found: Facts) -> str:
 
 
 def _use(found: Facts) -> str:
-    if found.layer != "Recurrent":
-        return ""
+    return f"<h2>Use</h2><pre>{text(use(found))}</pre>"
+
+
+def use(found: Facts) -> str:
+    """A line of Python that makes the layer of a registered cell.
+
+    >>> import carousel as ca
+    >>> use(facts_of(ca.cells.elman))
+    'layer = carousel.Recurrent(carousel.cells.elman, input_size=64, hidden_size=128)'
+    """
     sizes = ", ".join(f"{name}={size}" for name, size in found.sizes.items())
-    return f"<h2>Use</h2><pre>layer = carousel.Recurrent(carousel.cells.{text(found.name)}, {sizes})</pre>"
+    given = {
+        "ConvRecurrent": "input_channels=64, hidden_channels=128, kernel_size=3",
+        "InDepth": "size=128, depth=10",
+        "MultiDimensional": f"{sizes}, axes=2",
+    }
+    return f"layer = carousel.{found.layer}(carousel.cells.{found.name}, {given.get(found.layer, sizes)})"
 
 
 def _derived(cell: Any) -> str:
