@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from carousel import EncoderForecaster, Recurrent, cells, expand, sigmoid
+from carousel import XLSTM, EncoderForecaster, Recurrent, cells, expand, sigmoid
 from carousel.graph import Cell, cell
 
 # -- cells of networks that the registry does not have
@@ -99,6 +99,11 @@ def projected(layers: int, hidden: int, proj: int) -> Network:
 
 def words(hidden: int) -> Network:
     return Network([Recurrent(cells.lstm, hidden, hidden, num_layers=2)], 10_000, words=10_000)
+
+
+def xlstm(size: int, blocks: int, words: int) -> nn.ModuleList:
+    """What a language model is made of; its output has weights of its own."""
+    return nn.ModuleList([nn.Embedding(words, size), XLSTM(size, blocks), nn.Linear(size, words, bias=False)])
 
 
 # -- what the papers say
@@ -211,6 +216,9 @@ def _large() -> Iterator[Count]:
     yield from _shi()
     core = partial(Recurrent, cells.lstm, 4_096, 4_096)
     yield derived("OpenAI et al. 2019", "the LSTM of Five", "lstm", 134_234_112, core, "84 % of 159 M")
+    # 48 blocks of 1,024 features and 50,304 words are from memory.
+    build = partial(xlstm, 1_024, 48, 50_304)
+    yield Count("Beck et al. 2024", "xLSTM[7:1]", "mlstm", "408.4 M", 408_436_048, "memory", build)
 
 
 def _shi() -> Iterator[Count]:

@@ -116,7 +116,7 @@ def output_(W: Tensor, size: int, num_blocks: int) -> Tensor:
 def widened(size: int, factor: float) -> int:
     """factor * size, up to the next multiple of 64, as the authors' program rounds.
 
-    >>> widened(128, 2.0), widened(128, 4 / 3)
+    >>> widened(128, 2), widened(128, 1.3)
     (256, 192)
     """
     return 64 * math.ceil(factor * size / 64)

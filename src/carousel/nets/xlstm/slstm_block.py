@@ -42,7 +42,7 @@ class SLSTMBlock(SequenceNet):
         size: D.
         heads: units see each other within a head; it divides D.
         conv_width: steps that the convolution sees, the present one counted; 0 is no convolution, so that u is a.
-        mlp_size: the width of a' and b'; None is 4/3 of D, up to the next multiple of 64.
+        mlp_size: the width of a' and b'; None is 1.3 times D, up to the next multiple of 64.
         dropout: of what is added to x, in training.
         batch_first: everything with a time axis is (B, T, ...), states excepted.
         clip_gradient: the bound of the gradient that goes back to h of the step before, unit by unit, or None.
@@ -80,7 +80,7 @@ class SLSTMBlock(SequenceNet):
         if conv_width < 0:
             raise ValueError(f"SLSTMBlock: conv_width is {conv_width}, expected 0 for no convolution, or more.")
         self.heads, self.place = heads, check_place("SLSTMBlock", place)
-        self.mlp_size = widened(size, 4 / 3) if mlp_size is None else mlp_size
+        self.mlp_size = widened(size, 1.3) if mlp_size is None else mlp_size
         self.norm = nn.LayerNorm(size, bias=False)
         self.conv = CausalConv(size, conv_width) if conv_width else None
         self.memory = Recurrent(_cell(heads, clip_gradient), size, size, init=_start(size, heads, place), engine=engine)
