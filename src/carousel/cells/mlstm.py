@@ -14,8 +14,9 @@ Beck et al., "xLSTM: extended long short-term memory", 2024, arXiv:2405.04517.
 
 Each head, d = hidden_size / heads wide, has its own q, k, v, C, n and its own numbers i and f. The states are C and n
 divided by exp(m_t), with m_t = max(log f_t + m_{t-1}, log i_t), which keeps the exponentials in range; the 1 is then
-exp(-m_t). Nothing of a step depends on the one before but C, n and m, so that a whole sequence is computed by products
-of matrices: `form="chunkwise"`, "parallel" or "recurrent", with the same numbers to rounding.
+exp(-m_t). All three start from zero. Nothing of a step depends on the one before but C, n and m, so that a whole
+sequence is computed by products of matrices: `form="chunkwise"`, "parallel" or "recurrent", with the same numbers to
+rounding.
 Known for: memory that grows with the square of the width, and training in parallel over the sequence.
 Deviates from the paper: 1e-6 is added to what is divided by, as the authors' program does. f can be exp too, as in the
 paper, by `forget="exp"`. Weights and biases of the gates start as in the authors' program: W_i and W_f at 0, b_f from 3

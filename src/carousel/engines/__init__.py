@@ -7,7 +7,9 @@ An engine is a module with three functions:
 - `scan(cell, sizes, x, hx, params, *, sides, lengths, resets, initial, reverse, record)`: one direction of one layer
   over a whole sequence, returning `(y, final states, seen)`. `scan` below gives the shapes.
 
-`eager` defines what is right. `auto` takes the first in `PREFERENCE` that serves; a named engine serves or raises.
+`eager` defines what is right, and runs every cell. `native` and `torch` run steps on rows, `whole` runs the form for a
+whole sequence that cells on tensors may bring along. `auto` takes the first in `PREFERENCE` that serves; a named engine
+serves or raises.
 """
 
 from __future__ import annotations

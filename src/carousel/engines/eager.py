@@ -1,5 +1,7 @@
 """The eager engine: the step graph in plain PyTorch. It defines what is right; the other engines agree with it.
 
+Cells on tensors, which have no step graph, it hands to `loop`.
+
 What depends on parameters only is computed once a call, what does not depend on the states for all steps at once
 before the loop, and what nothing reads back for all steps at once after it.
 Legend: T time, B batch, D input features, w a width.

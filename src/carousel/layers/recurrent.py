@@ -29,7 +29,7 @@ class Recurrent(nn.Module):
     """Applies a cell over a sequence, in as many layers and directions as wanted.
 
     Args:
-        cell: the equations, made by `carousel.cell`.
+        cell: the equations, made by `carousel.cell` or `carousel.tensor_cell`.
         input_size: D, the number of input features.
         hidden_size: H, the number of hidden units.
         num_layers: each layer above the first reads the output of the one below.
@@ -39,7 +39,7 @@ class Recurrent(nn.Module):
         connections: "residual" or "highway" carries what a layer above the first reads past it: x + y, or t * y +
             (1 - t) * x with a learned gate t.
         learn_initial: makes the states' initial values parameters, `initial_h_l0` and so on.
-        engine: "auto", "eager" or "native".
+        engine: "auto", "eager", "native", or "whole" for cells with a form for a whole sequence.
         checkpoint_every: keeps the states at every k-th step only, and computes the rest again in the backward pass.
         masks: for masks of the cell, the probability to keep instead of the cell's own.
         init: how parameters start in this layer, instead of the cell's own `init`: by name or pattern a number, a list,
@@ -217,7 +217,8 @@ class Recurrent(nn.Module):
 
         Args:
             x: (T, B, D), or (B, T, D) with batch_first, or (T, D), or a PackedSequence.
-            hx: for each state of the cell (L, B, w), or (L, w) without batch; None takes the initial values.
+            hx: for each state of the cell (L, B, w), where w is its shape if it is a matrix, or (L, w) without batch;
+                None takes the initial values.
             lengths: (B,) whole numbers from 0 to T. Past a row's end x is never read and y is zero.
             resets: (T, B) bool, laid out as x. Before a step that is set, the row's states become their initial
                 values; in the reverse direction the cut lies between that step and the one before.
