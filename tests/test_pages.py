@@ -20,6 +20,7 @@ from carousel.graph.latex import Formulas, symbol_of
 from carousel.graph.typeset import mathml, mathml_of_equations, parse, plain_text
 from carousel.pages import facts_of, html_index, html_page, read_speeds, sizes_for, text_page
 from carousel.pages.html import use
+from carousel.pages.notation import equations_of
 
 REGISTERED = {entry.name: entry.cell for entry in cells.entries()}
 OF_ROWS = {name: cell for name, cell in REGISTERED.items() if isinstance(cell, Cell)}
@@ -286,9 +287,28 @@ def test_measured_speeds_stand_on_the_pages():
 def test_a_cell_on_tensors_has_a_page_of_its_docstring():
     page = html_page(cells.mlstm)
     check(page)
-    assert '<pre class="equations">q_t = W_q x_t + b_q' in page and "<svg" not in page
+    assert "<msup><msub><mi>k</mi><mi>t</mi></msub>" in page or "<msubsup><mi>k</mi>" in page
+    assert "<svg" not in page
     assert facts_of(cells.mlstm).gates is None
     assert "C (heads, hidden_size / heads, hidden_size / heads)" in text_page(cells.mlstm)
+
+
+@pytest.mark.parametrize(
+    "line, text",
+    [
+        ("h_t = o_t * (C_t q_t / max(|n_t^T q_t|, 1))", "h_t = o_t ⊙ (C_t q_t/max(|n^⊤_t q_t|, 1))"),
+        ("s_t = c_{t-1} / (|c_{t-1}|_1 + 1e-5)", "s_t = c_{t-1}/(|c_{t-1}|_1 + 10^{-5})"),
+        ("k_t = tanh(W_hn x_t) / sqrt(d)", "k_t = tanh(W_{hn} x_t)/√(d)"),
+        ("I_t = softmax(W_i a_t)", "I_t = softmax(W_i a_t)"),
+        ("h_t = c_t  where t is even", None),
+        ("h_t, c_t", None),
+    ],
+)
+def test_equations_of_docstrings_are_typeset(line, text):
+    found = equations_of(line)
+    assert (found and plain_text(" = ".join(found[0]))) == text
+    if found:
+        ElementTree.fromstring(mathml_of_equations(found))
 
 
 def test_a_cell_of_ones_own_has_a_page():

@@ -11,6 +11,7 @@ from carousel.graph.latex import Formulas
 from carousel.graph.typeset import mathml_of_equations
 from carousel.pages.facts import Facts, facts_of, parameters_of
 from carousel.pages.markup import document, inline, rows, table, text
+from carousel.pages.notation import equations_of
 from carousel.pages.speed import NOTHING, Speed, Speeds
 from carousel.pages.text import derived, starts
 
@@ -68,11 +69,12 @@ def _links(before: str, after: str, index: bool) -> str:
 
 
 def _equations(cell: Any, found: Facts) -> str:
-    """Typeset from the graph, and as the paper has them in one line each."""
+    """Typeset from the graph, and as the docstring has them in one line each; without a graph, from the docstring."""
     plain = found.page.equations
-    if not isinstance(cell, Cell):
+    graph = Formulas(cell, index_of(found)).equations() if isinstance(cell, Cell) else equations_of(plain)
+    if graph is None:
         return f'<h2>Equations</h2><pre class="equations">{text(plain)}</pre>{_notes(found)}'
-    typeset = f'<div class="wide">{mathml_of_equations(Formulas(cell, index_of(found)).equations())}</div>'
+    typeset = f'<div class="wide">{mathml_of_equations(graph)}</div>'
     words = f"<details><summary>as plain text</summary><pre>{text(plain)}</pre></details>" if plain else ""
     return f"<h2>Equations</h2>{typeset}{_notes(found)}{words}"
 

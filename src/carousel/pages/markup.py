@@ -37,7 +37,8 @@ th { color: var(--soft); font-weight: 600; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 thead th, thead th.number { vertical-align: bottom; white-space: normal; }
 .rows th { width: 13rem; }
-.index th, .index td { padding: 0.32rem 0.5rem; }
+.index table { font-size: 0.86rem; }
+.index th, .index td { padding: 0.3rem 0.45rem; }
 .index td:nth-child(3) { min-width: 22rem; }
 .index td:nth-child(10) { min-width: 9rem; }
 td small { color: var(--soft); font-size: inherit; }

@@ -185,6 +185,6 @@ def _word(token: str) -> Word:
         return Word("open", token)
     if token in (")", "]"):
         return Word("close", token)
-    if token and token in "+=<>,;:|.":
+    if token and token in "+=<>,;:|./":
         return Word("operator", token)
     raise ValueError(f"{token!r} is not known in a formula of a cell.")
