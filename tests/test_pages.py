@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 
 import carousel as ca
 import zoo
@@ -21,6 +22,7 @@ from carousel.graph.typeset import mathml, mathml_of_equations, parse, plain_tex
 from carousel.pages import facts_of, html_index, html_page, read_speeds, sizes_for, text_page
 from carousel.pages.html import use
 from carousel.pages.notation import equations_of
+from equations import equations
 
 REGISTERED = {entry.name: entry.cell for entry in cells.entries()}
 OF_ROWS = {name: cell for name, cell in REGISTERED.items() if isinstance(cell, Cell)}
@@ -85,6 +87,10 @@ def test_values_stay_within_their_intervals(name):
 
 @every_cell
 def test_a_picture_shows_everything(cell):
+    check_picture(cell)
+
+
+def check_picture(cell):
     flow = flow_of(cell)
     kinds = [box.kind for box in flow.boxes]
     assert kinds.count("new") == len(cell.states) + (cell.step.output not in cell.step.outputs)
@@ -114,6 +120,14 @@ def test_a_picture_is_svg_without_overlaps(cell):
         x, y = picture._middle(k)
         assert label.width / 2 <= x <= width - label.width / 2
         assert label.height / 2 <= y <= height - label.height / 2
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(equations())
+def test_random_equations_have_pages(drawn):
+    check_picture(drawn.cell)
+    check_formulas(drawn.cell)
+    assert not check_page(html_page(drawn.cell))
 
 
 def test_the_lstm_looks_as_in_a_textbook():
@@ -160,9 +174,13 @@ def test_a_flow_of_one_box_is_laid_out():
 
 @every_cell
 def test_formulas_are_typeset(cell):
-    equations = Formulas(cell).equations()
-    ElementTree.fromstring(mathml_of_equations(equations))
-    for left, right in equations:
+    check_formulas(cell)
+
+
+def check_formulas(cell):
+    found = Formulas(cell).equations()
+    ElementTree.fromstring(mathml_of_equations(found))
+    for left, right in found:
         text = plain_text(f"{left} = {right}")
         assert "\\" not in text and "  " not in text
         for bracket in ("()", "[]", "{}"):
@@ -242,7 +260,7 @@ class Balance(HTMLParser):
             self.wrong.append(f"/{tag}")
 
 
-def check(page):
+def check_page(page):
     found = Balance()
     found.feed(page)
     assert not found.wrong and not found.open
@@ -252,7 +270,7 @@ def check(page):
 
 @pytest.mark.parametrize("name", REGISTERED)
 def test_a_page_stands_alone(name):
-    links = check(html_page(REGISTERED[name], before="elman", after="gru", index=True))
+    links = check_page(html_page(REGISTERED[name], before="elman", after="gru", index=True))
     assert links[:3] == ["elman.html", "index.html", "gru.html"]
     assert all(link.startswith("https://") for link in links[3:])
     assert facts_of(REGISTERED[name]).parameters is not None
@@ -269,7 +287,7 @@ def test_the_line_of_use_works(name):
 
 def test_the_index_compares_all():
     page = html_index()
-    assert [link for link in check(page) if link.endswith(".html")] == [f"{name}.html" for name in REGISTERED]
+    assert [link for link in check_page(page) if link.endswith(".html")] == [f"{name}.html" for name in REGISTERED]
     assert "not<br>measured" in page
 
 
@@ -286,7 +304,7 @@ def test_measured_speeds_stand_on_the_pages():
 
 def test_a_cell_on_tensors_has_a_page_of_its_docstring():
     page = html_page(cells.mlstm)
-    check(page)
+    check_page(page)
     assert "<msup><msub><mi>k</mi><mi>t</mi></msub>" in page or "<msubsup><mi>k</mi>" in page
     assert "<svg" not in page
     assert facts_of(cells.mlstm).gates is None
@@ -319,7 +337,7 @@ def test_a_cell_of_ones_own_has_a_page():
         return z * h + (1 - z) * (p.V @ x)
 
     page = html_page(mine, sizes={"input_size": 3, "hidden_size": 5})
-    check(page)
+    check_page(page)
     assert "A cell &lt;of&gt; mine." in page and "fixed at 0" in page and "30 learned" in page
     text = text_page(mine)
     assert "    z_t = σ(W x_t + b)" in text and "gates        z" in text
