@@ -306,6 +306,21 @@ def test_registry():
         cells.get("nothing at all")
 
 
+def test_options_in_brackets():
+    assert cells.load("elman(f=relu)").options["f"] is relu
+    assert cells.load("clockwork_rnn(periods=(1, 3))").options["periods"] == (1, 3)
+    assert cells.load("lstm_1997(truncate=True, biased='')").options == {"truncate": True, "biased": ""}
+    for spec, expected in [
+        ("slstm(2)", r"expected options by name in the brackets, such as slstm\(heads=2\)"),
+        ("elman(f=os.system)", "f=os.system is neither a number, a string or the like nor a function"),
+        ("elman(f=__import__('os'))", "is neither a number"),
+    ]:
+        with pytest.raises(ValueError, match=expected):
+            cells.load(spec)
+    with pytest.raises(ValueError, match="there is no option 'head'. Did you mean 'heads'"):
+        cells.load("slstm(head=2)")
+
+
 OWN = """
 import carousel as ca
 

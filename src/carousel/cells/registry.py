@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from carousel.cells import specification
 from carousel.cells.page import Page, read_page
-from carousel.graph import AnyCell, Cell, TensorCell
-from carousel.graph.loading import module_from
+from carousel.graph import AnyCell
 
 
 @dataclass(frozen=True)
@@ -88,29 +87,28 @@ class Registry:
         return self.entry(name).cell
 
     def load(self, spec: str) -> AnyCell:
-        """A registered cell by name, or one of a user's own file as `path/to/file.py:name`.
+        """A registered cell by name, or one of a user's own file as `path/to/file.py:name`, with options in brackets.
 
-        Raises ValueError where there is no such cell, file or name, or where it is no cell. Errors of the file itself
-        come through.
+        Raises ValueError where there is no such cell, file, name or option, or where it is no cell. Errors of the file
+        itself come through.
 
         >>> import carousel as ca
         >>> ca.cells.load("gru") is ca.cells.gru
         True
+        >>> ca.cells.load("slstm(heads=2)")
+        <cell slstm(x, h, c, n, m, forget=sigmoid, heads=2)>
         """
+        name, options = specification.read(spec)
+        cell = self._find(name)
+        try:
+            return cell.with_(**options) if options else cell
+        except TypeError as error:
+            raise ValueError(f"cell {spec!r}: {error}") from None
+
+    def _find(self, spec: str) -> AnyCell:
         path, colon, name = spec.rpartition(":")
-        if not colon or not path.endswith(".py"):
-            if spec.endswith(".py"):
-                raise ValueError(f"cell {spec!r}: the name is missing; write {spec}:NAME.")
-            return self.get(spec)
-        if not os.path.isfile(path):
-            raise ValueError(f"cell {spec!r}: there is no file {path}.")
-        module = module_from(path)
-        found = getattr(module, name, None)
-        if isinstance(found, Cell | TensorCell):
-            return found
-        cells = sorted(key for key, value in vars(module).items() if isinstance(value, Cell | TensorCell))
-        known = f"The cells there are: {', '.join(cells)}." if cells else "There is no cell in it."
-        if found is not None:
-            kind = type(found).__name__
-            raise ValueError(f"cell {spec!r}: {name} is a {kind}, expected a cell made by @carousel.cell. {known}")
-        raise ValueError(f"cell {spec!r}: {path} has no {name}. {known}")
+        if colon and path.endswith(".py"):
+            return specification.cell_of_file(path, name)
+        if spec.endswith(".py"):
+            raise ValueError(f"cell {spec!r}: the name is missing; write {spec}:NAME.")
+        return self.get(spec)

@@ -55,7 +55,12 @@ def cells(
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(help="A registered cell, or FILE.py:NAME.", metavar="NAME", autocompletion=registered)
+        str,
+        typer.Argument(
+            help="A registered cell, or FILE.py:NAME; options in brackets, 'slstm(heads=2)'.",
+            metavar="NAME",
+            autocompletion=registered,
+        ),
     ],
     input_size: Annotated[int | None, typer.Option(min=1, help="Input features; 64 by default.")] = None,
     hidden_size: Annotated[int | None, typer.Option(min=1, help="Hidden units; 128 by default.")] = None,

@@ -46,7 +46,11 @@ def fit(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was cut off.")] = False,
     json: Json = False,
     cell: Annotated[
-        str, _training("A registered cell (carousel cells lists them), or FILE.py:NAME.", autocompletion=registered)
+        str,
+        _training(
+            "A registered cell (carousel cells lists them), or FILE.py:NAME; options in brackets, 'slstm(heads=2)'.",
+            autocompletion=registered,
+        ),
     ] = "lstm",
     size: Annotated[list[str] | None, _training("A further size of the cell: NAME=NUMBER.")] = None,
     context: Annotated[int | None, _training("Steps of history to read; chosen by default.", min=1)] = None,
