@@ -194,9 +194,48 @@ def run_backward(
     plan = parse(text)
     assert plan.backward is not None
     tensors = [ready(t) for t in inputs]
-    results = [_room(plan, i, inputs[i]) for i in plan.grads]
+    results = _rooms(plan, inputs)
     _run(plan.backward, [*tensors, *outputs, *map(ready, grads), *results], reverse, lengths, resets)
     return results
+
+
+def _rooms(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Where the gradients are written. Inputs that are the columns of one tensor, all of them, get such gradients."""
+    rooms: dict[int, Tensor] = {}
+    for i in plan.grads:
+        if i in rooms:
+            continue
+        own = inputs[i]
+        if plan.kinds[i] == "step" and own.shape[-1] < own.stride(1):
+            parts = [j for j in plan.grads if plan.kinds[j] == "step" and inputs[j].stride() == own.stride()]
+            parts.sort(key=lambda j: inputs[j].storage_offset())
+            whole = side_by_side([inputs[j] for j in parts])
+            if whole is not None:
+                widths = [inputs[j].shape[-1] for j in parts]
+                rooms |= dict(zip(parts, torch.empty_like(whole).split(widths, -1), strict=True))
+                continue
+        rooms[i] = _room(plan, i, own)
+    return [rooms[i] for i in plan.grads]
+
+
+def side_by_side(parts: Sequence[Tensor]) -> Tensor | None:
+    """The contiguous tensor whose columns the parts are, in that order; None if they are not.
+
+    >>> whole = torch.arange(12).view(2, 6)
+    >>> torch.equal(side_by_side(whole.split([2, 4], -1)), whole), side_by_side([whole[:, :2], whole[:, 3:]])
+    (True, None)
+    """
+    first, at = parts[0], parts[0].storage_offset()
+    storage = first.untyped_storage().data_ptr()
+    for part in parts:
+        if part.untyped_storage().data_ptr() != storage or part.storage_offset() != at:
+            return None
+        at += part.shape[-1]
+    shape = (*first.shape[:-1], at - first.storage_offset())
+    strides = torch.empty(shape, device="meta").stride()
+    if any(part.stride() != strides or part.shape[:-1] != first.shape[:-1] for part in parts):
+        return None
+    return first.as_strided(shape, strides)
 
 
 def _room(plan: Plan, i: int, like: Tensor) -> Tensor:

@@ -1,22 +1,24 @@
-"""Cells whose products are not simply matrix times row: their steps one by one, with the products given from outside.
+"""Cells whose products are convolutions: their steps one by one.
 
 Products become side inputs of an elementwise cell (`carousel.graph.products`), which an engine runs. Those of inputs
-are computed for all steps at once, those of states step by step, stacked into one.
-Legend: T time, N rows, w a width.
+are computed for many steps at once, those of states step by step, stacked into one.
+Legend: T time, N rows (positions of images), w a width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from carousel import engines
 from carousel.engines.evaluate import apply, evaluate
+from carousel.engines.images import Convolution
+from carousel.engines.native_call import side_by_side
 from carousel.engines.params import Parameters
 from carousel.graph.cell import Cell
 from carousel.graph.levels import LOOP, STEP, levels
@@ -32,6 +34,10 @@ def elementwise(cell: AnyCell) -> Cell:
     """What an engine has to run of the cell."""
     assert isinstance(cell, Cell)
     return stages(cell)[-1].cell
+
+
+Stacked = tuple[Row, Tensor, "list[Block]"]  # the kernels that several blocks have for a row, as one
+REUSED = 1 << 22  # bytes; larger buffers come as fresh pages from the system, which take longer than what is computed
 
 
 class Block(NamedTuple):
@@ -60,13 +66,33 @@ def _row(product: Product) -> Row:
     return product.row, product.heads, product.matrix if product.heads > 1 else -1
 
 
+class _Split(torch.autograd.Function):
+    """`split` along the columns, whose gradient is no copy where an engine has written its parts side by side."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(whole: Tensor, *widths: int) -> tuple[Tensor, ...]:
+        return whole.split(widths, -1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *parts: Tensor) -> tuple:
+        plain = not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
+        whole = side_by_side(parts) if plain else None
+        return (torch.cat(parts, -1) if whole is None else whole, *(None for _ in parts))
+
+
 class Steps:
     """One call: its kernels, what is computed for all steps at once, and one step.
 
     Args:
-        engine, cell, sizes, x, params, sides: as `carousel.engines.scan`; matrices may have `dims` more axes.
-        product: of rows (..., w), a kernel (rows, columns, ...), and in how many groups of columns it is cut.
+        engine, cell, sizes, x, params, sides: as `carousel.engines.scan`; matrices are kernels.
         vectors: parameters that have a value for each row, (N, w), and not for all.
+        space: the size of the images.
 
     Setting `at_zero` says that all states are zero, as they mostly are before the first step: no product is needed.
     """
@@ -81,12 +107,11 @@ class Steps:
         x: Tensor,
         params: Parameters | Mapping[str, Tensor],
         sides: Mapping[str, Tensor],
-        product: Callable[[Tensor, Tensor, int], Tensor],
         vectors: Mapping[str, Tensor],
-        dims: int = 0,
+        space: Sequence[int],
     ) -> None:
-        self.engine, self.cell, self.sizes, self.x, self.dims = engine, cell, sizes, x, dims
-        self.product, self.level = product, levels(cell.step, cell.sides)
+        self.engine, self.cell, self.sizes, self.x, self.dims = engine, cell, sizes, x, len(space)
+        self.product, self.level = Convolution(space), levels(cell.step, cell.sides)
         own = {name: params[name] for name, p in cell.step.parameters.items() if p.kind != "matrix"}
         self.vectors = Parameters.of({name: value for name, value in own.items() if name not in vectors})
         self.plan = _plan(cell, frozenset(vectors))
@@ -97,7 +122,7 @@ class Steps:
         self.xs, self.by_step = x.split(1), {name: value.split(1) for name, value in per_step.items()}
         self.fixed = {**{name: value for name, value in sides.items() if name not in per_step}, **vectors}
         self.leaves = self._leaves({**{name: params[name] for name in params}, **vectors}, {**sides, **per_step})
-        self.early = self._before_the_loop()
+        self._prepare_early()
         self.late = [self._stacked(blocks, late=True) for _, blocks in self.plan]
 
     # -- before the loop
@@ -133,44 +158,58 @@ class Steps:
         kernel = sum(own[1:], own[0])
         return kernel.flatten(0, 1) if row[1] > 1 else kernel
 
-    def _stacked(self, blocks: Sequence[Block], late: bool) -> list[tuple[Row, Tensor, list[Block]]]:
+    def _stacked(self, blocks: Sequence[Block], late: bool) -> list[Stacked]:
         """For each row, which changes in the loop or not, the kernels of all blocks as one."""
         found: dict[Row, list[Block]] = {}
         for block in blocks:
             for row in block.rows:
                 if (self.level[row[0]] == LOOP) == late:
                     found.setdefault(row, []).append(block)
-        return [
-            (row, torch.cat([self._kernel(total, row) for block in own for total in block.sums]), own)
-            for row, own in found.items()
-        ]
+        stacked = []
+        for row, own in found.items():
+            kernel = torch.cat([self._kernel(total, row) for block in own for total in block.sums])
+            stacked.append((row, self.product.prepared(kernel, row[1]), own))
+        return stacked
 
-    def _sums(
-        self, stacked: Sequence[tuple[Row, Tensor, list[Block]]], rows: Mapping[int, Tensor], into: dict[Block, Tensor]
-    ) -> None:
+    def _sums(self, stacked: Sequence[Stacked], rows: Mapping[int, Tensor], into: dict[Block, Tensor]) -> None:
         """Adds the products with `rows` to the sums of their blocks."""
         for row, kernel, blocks in stacked:
             if self.at_zero and self.cell.step.nodes[row[0]].op == "state" and all(block in into for block in blocks):
                 continue
-            made = self.product(rows[row[0]], kernel, row[1])
+            own = rows[row[0]]
+            if len(blocks) == 1 and blocks[0] in into and into[blocks[0]].shape[:-1] == own.shape[:-1]:
+                into[blocks[0]] = self.product(own, kernel, row[1], into[blocks[0]])
+                continue
             widths = [sum(self._width(total) for total in block.sums) for block in blocks]
-            for block, part in zip(blocks, made.split(widths, -1) if len(widths) > 1 else [made], strict=True):
+            for block, part in zip(blocks, self.product(own, kernel, row[1]).split(widths, -1), strict=True):
                 into[block] = into[block] + part if block in into else part
 
     def _width(self, total: Sum) -> int:
         return total.width.resolve(self.sizes)
 
-    def _before_the_loop(self) -> dict[Block, Sequence[Tensor]]:
-        """What inputs bring to each block: (1, N, w) for each step, or (N, w) once."""
-        stacked = self._stacked([block for _, blocks in self.plan for block in blocks], late=False)
+    def _prepare_early(self) -> None:
+        """What inputs bring to each block: at once if it is the same at all steps, else for `many` steps at a time."""
         step, (T, N) = self.cell.step, self.x.shape[:2]
+        stacked = self._stacked([block for _, blocks in self.plan for block in blocks], late=False)
         wanted = [row[0] for row, _, _ in stacked]
-        values, found = evaluate(step, wanted, self.leaves, self.sizes, self.x), dict[Block, Tensor]()
-        for n in wanted:
-            outer = (T, N) if self.level[n] == STEP else (N,)
-            values[n] = values[n].expand(*outer, step.nodes[n].width.resolve(self.sizes))
-        self._sums(stacked, values, found)
-        return {block: total.split(1) if total.dim() == 3 else [total] * T for block, total in found.items()}
+        values = evaluate(step, wanted, self.leaves, self.sizes, self.x)
+        width = {n: step.nodes[n].width.resolve(self.sizes) for n in wanted}
+        self.once: dict[Block, Tensor] = {}
+        rows = {n: values[n].expand(N, width[n]) for n in wanted if self.level[n] < STEP}
+        self._sums([one for one in stacked if one[0][0] in rows], rows, self.once)
+        self.each = [one for one in stacked if one[0][0] not in rows]
+        size = N * sum(len(kernel) for _, kernel, _ in self.each) * self.x.element_size()
+        self.many = max(1, REUSED // max(1, size))
+        self.pieces = {n: values[n].expand(T, N, width[n]).split(self.many) for n in wanted if n not in rows}
+        self.piece, self.early = -1, dict[Block, Sequence[Tensor]]()
+
+    def _early(self, t: int) -> dict[Block, Tensor]:
+        """What inputs bring to each block at step t: (1, N, w), or (N, w) where that is the same at all steps."""
+        if self.each and t // self.many != self.piece:
+            self.piece, found = t // self.many, dict(self.once)
+            self._sums(self.each, {n: pieces[self.piece] for n, pieces in self.pieces.items()}, found)
+            self.early = {block: total.split(1) for block, total in found.items() if total.dim() == 3}
+        return self.once | {block: steps[t % self.many] for block, steps in self.early.items()}
 
     # -- one step
 
@@ -179,13 +218,13 @@ class Steps:
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         """Step t: y (1, N, w), the new states, and what was recorded, (1, N, w) each."""
         given = {**{name: value[t] for name, value in self.by_step.items()}, **self.fixed}
-        nodes = self.cell.step.nodes
+        nodes, early = self.cell.step.nodes, self._early(t)
         rows = {n: state[node.attr["k"]].unsqueeze(0) for n, node in enumerate(nodes) if node.op == "state"}
         for (stage, blocks), late in zip(self.plan, self.late, strict=True):
-            totals = {block: self.early[block][t] for block in blocks if block in self.early}
+            totals = {block: early[block] for block in blocks if block in early}
             self._sums(late, rows, totals)
             for block in blocks:
-                parts = totals[block].split([self._width(total) for total in block.sums], -1)
+                parts = _Split.apply(totals[block], *(self._width(total) for total in block.sums))
                 given |= {total.side: part for total, part in zip(block.sums, parts, strict=True)}
             last = stage is self.plan[-1][0]
             if last or stage.rows:
