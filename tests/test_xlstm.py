@@ -371,6 +371,8 @@ def test_it_learns_parity() -> None:
         (lambda: ca.XLSTM(8, 6), r"num_layers is 6, expected a multiple of 8, so that ratio \(7, 1\) comes out"),
         (lambda: ca.XLSTM(8, ratio=(0, 0)), r"ratio is \(0, 0\), expected two numbers"),
         (lambda: ca.XLSTM(8, 2, slstm_at=[2]), "slstm_at has 2, expected numbers from 0 to 1"),
+        (lambda: ca.XLSTM(8, 4, (3, 1), slstm_at=[2]), "ratio and slstm_at are both given"),
+        (lambda: ca.XLSTM(8, ratio=()), r"ratio is \(\), expected two numbers"),
         (lambda: ca.XLSTM(8, slstm_at=[2]), "num_layers is None and slstm_at is given"),
         (lambda: ca.XLSTM(0), "size is 0, expected a positive whole number"),
         (lambda: ca.XLSTM(8, conv_width=0), "MLSTMBlock: conv_width is 0"),
@@ -414,5 +416,10 @@ def test_the_cell_in_the_block_is_the_registered_one() -> None:
     with torch.no_grad():
         for name, value in outer.named_parameters():
             inner.get_parameter(name).copy_(value.view_as(inner.get_parameter(name)))
-    x = torch.randn(6, 2, 4, dtype=F64)
-    assert_close(inner(x, u=x)[0], outer(x)[0])
+    x, found = torch.randn(6, 2, 4, dtype=F64), []
+    for layer, sides in ((inner, {"u": x}), (outer, {})):
+        y, state = layer(x, **sides)
+        leaves = [layer.get_parameter(name) for name, _ in outer.named_parameters()]
+        found.append([y, *state, *torch.autograd.grad(sum(part.sin().sum() for part in state), leaves)])
+    for a, b in zip(*found, strict=True):
+        assert_close(a, b)

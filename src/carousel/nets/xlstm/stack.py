@@ -23,7 +23,7 @@ class XLSTM(SequenceNet):
     Args:
         size: D, of what goes in, of what comes out, and of the residual stream between.
         num_layers: how many blocks; None is one group of `ratio`. Of whole groups, unless `slstm_at` is given.
-        ratio: mLSTM to sLSTM blocks, the paper's xLSTM[7:1]. Each group has its mLSTM blocks first.
+        ratio: mLSTM to sLSTM blocks; None is (7, 1), the paper's xLSTM[7:1]. Each group has its mLSTM blocks first.
         slstm_at: the numbers, from 0, of the blocks with sLSTM, instead of `ratio`; `num_layers` is then needed.
         heads: of every block.
         conv_width: of every block's convolution; 0, for none, only where all blocks are sLSTM.
@@ -49,7 +49,7 @@ class XLSTM(SequenceNet):
         self,
         size: int,
         num_layers: int | None = None,
-        ratio: tuple[int, int] = (7, 1),
+        ratio: tuple[int, int] | None = None,
         *,
         slstm_at: Sequence[int] | None = None,
         heads: int = 4,
@@ -63,7 +63,7 @@ class XLSTM(SequenceNet):
         engine: str = "auto",
     ) -> None:
         super().__init__(size, dropout, batch_first)
-        kinds = _by_ratio(num_layers, ratio) if slstm_at is None else _by_place(num_layers, slstm_at)
+        kinds = _kinds(num_layers, ratio, slstm_at)
         shared: dict[str, Any] = {"heads": heads, "conv_width": conv_width, "dropout": dropout}
         self.blocks = nn.ModuleList()
         for k, is_slstm in enumerate(kinds):
@@ -96,8 +96,16 @@ class XLSTM(SequenceNet):
         return tuple(block.read(f"{name}, block {k}", own, x, batched) for k, (block, own) in enumerate(pairs))
 
 
-def _by_ratio(num_layers: int | None, ratio: tuple[int, int]) -> list[bool]:
+def _kinds(num_layers: int | None, ratio: tuple[int, int] | None, slstm_at: Sequence[int] | None) -> list[bool]:
     """For each block whether it has an sLSTM."""
+    if slstm_at is None:
+        return _by_ratio(num_layers, (7, 1) if ratio is None else ratio)
+    if ratio is not None:
+        raise ValueError("XLSTM: ratio and slstm_at are both given, expected one: either says which blocks are sLSTM.")
+    return _by_place(num_layers, slstm_at)
+
+
+def _by_ratio(num_layers: int | None, ratio: tuple[int, int]) -> list[bool]:
     if len(ratio) != 2 or min(ratio) < 0 or sum(ratio) == 0:
         raise ValueError(f"XLSTM: ratio is {ratio!r}, expected two numbers: mLSTM to sLSTM blocks, such as (7, 1).")
     mlstm, slstm = ratio
