@@ -93,7 +93,7 @@ def _spaced(items: tuple[Formula, ...]) -> Iterable[str]:
     for k, item in enumerate(items):
         if k and touching(items[k - 1], item):
             yield SPACE
-        if isinstance(item, Word) and item.text == "−" and (k == 0 or _kind(items[k - 1]) in ("open", "operator")):
+        if isinstance(item, Word) and item.text == "−" and begins(items[k - 1] if k else None):
             yield '<mo form="prefix">−</mo>'
         else:
             yield element(item)
@@ -104,6 +104,12 @@ def touching(left: Formula, right: Formula) -> bool:
     return not (_kind(left) in ("operator", "open", "function") or _kind(right) in ("operator", "close")) and not (
         _kind(right) == "open" and _kind(left) == "function"
     )
+
+
+def begins(before: Formula | None) -> bool:
+    """Whether what follows begins a formula, so that a minus there is a sign."""
+    word = isinstance(before, Word) and before.kind == "word" and before.text.endswith(" ")
+    return before is None or word or _kind(before) in ("open", "operator")
 
 
 def _kind(formula: Formula) -> str:

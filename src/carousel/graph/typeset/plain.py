@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import NamedTuple
 
-from carousel.graph.typeset.mathml import touching
+from carousel.graph.typeset.mathml import begins, touching
 from carousel.graph.typeset.parse import Cases, Formula, Fraction, Root, Row, Scripts, Word, parse
 
 AROUND = ("+", "−", "=", "⊙", "·", "<", ">", "≤", "≥", "≠", "∧", "∈")
@@ -69,9 +69,7 @@ def _row(row: Row, level: int) -> list[Run]:
     for k, item in enumerate(items):
         before = items[k - 1] if k else None
         if isinstance(item, Word) and item.text in AROUND:
-            unary = item.text == "−" and (
-                before is None or isinstance(before, Word) and before.kind in ("open", "operator")
-            )
+            unary = item.text == "−" and begins(before)
             spaced = item.text if unary or level or len(items) == 1 else f" {item.text} "
             found.append(Run(spaced, level, False))
         elif isinstance(item, Word) and item.text in AFTER:
