@@ -2,6 +2,8 @@
 # ruff: noqa: B008 (side inputs are declared by calls in the signature)
 
 import dataclasses
+import functools
+import json
 import math
 import pickle
 
@@ -30,6 +32,9 @@ from carousel.graph import (
     where,
 )
 from carousel.graph.step import Parameter
+from carousel.graph.storing import from_data, to_data
+from carousel.layers import Recurrent
+from carousel.layers.initial import undrawn
 from tolerances import assert_close
 
 
@@ -356,3 +361,32 @@ def test_declarations_of_the_zoo_are_kept():
     assert zoo.observer.fixed == {"b": 0.0} and zoo.observer.initial == {"h": 0.25, "c": 0.0}
     assert zoo.residual_slstm.initial["m"] == -math.inf
     assert zoo.slstm.with_(heads=2).shapes(input_size=3, hidden_size=8)["R_z"] == (2, 4, 4)
+
+
+@pytest.mark.parametrize("entry", list(cells.entries()), ids=lambda entry: entry.name)
+def test_a_stored_cell_starts_as_it_did(entry):
+    """Functions that start parameters are stored by their place in torch.nn.init or in carousel.cells."""
+    found = from_data(json.loads(json.dumps(to_data(entry.cell))))
+    assert found.init.keys() == entry.cell.init.keys()
+    for pattern, how in entry.cell.init.items():
+        if not isinstance(how, functools.partial):
+            assert found.init[pattern] == how, pattern
+        else:
+            assert (found.init[pattern].func, found.init[pattern].keywords) == (how.func, how.keywords)
+
+
+def test_a_start_that_is_gone_is_told_and_weights_load_all_the_same():
+    def own_(tensor):
+        return tensor.fill_(3)
+
+    @cell(init={"W": own_})
+    def mine(x, h, p):
+        return tanh(p.W @ x + h)
+
+    found = from_data(to_data(mine))
+    with pytest.raises(CellError, match="parameters cannot be drawn anew: the function .*own_ that starts them was"):
+        Recurrent(found, 3, 4)
+    with undrawn():
+        layer = Recurrent(found, 3, 4)
+    layer.load_state_dict(Recurrent(mine, 3, 4).state_dict())
+    assert (layer.W_l0 == 3).all()

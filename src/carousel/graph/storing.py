@@ -12,9 +12,8 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from carousel.errors import CellError
 from carousel.graph.arguments import Side
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _OURS = re.compile(r"(carousel\.cells\.\w+):(\w+)")
+_STARTS = re.compile(r"(torch\.nn\.init|carousel\.cells\.\w+):(\w+)")
 
 
 def to_data(cell: AnyCell) -> dict[str, Any]:
@@ -169,22 +169,34 @@ def _option_data(value: Any) -> str:
 
 
 def _start_data(value: Any) -> Any:
-    return {"function": getattr(value, "__name__", repr(value))} if callable(value) else _plain(value)
+    """A function by its place, with the keywords that `functools.partial` gave it."""
+    if not callable(value):
+        return _plain(value)
+    function, keywords = (value.func, value.keywords) if isinstance(value, partial) else (value, {})
+    place = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', function)}"
+    return {"function": place, "keywords": {name: _plain(given) for name, given in keywords.items()}}
 
 
 def _start(data: Any) -> Any:
     if not isinstance(data, dict) or "function" not in data:
         return _number(data)
-    name = data["function"]
-    found = getattr(torch.nn.init, name, None)
-    return found if callable(found) and name.endswith("_") else _lost(name)
+    place = _STARTS.fullmatch(data["function"])
+    try:
+        function = getattr(importlib.import_module(place[1]), place[2]) if place else None
+    except (ImportError, AttributeError):
+        function = None
+    if not callable(function):
+        return _lost(data["function"])
+    keywords = {name: _number(given) for name, given in data["keywords"].items()}
+    return partial(function, **keywords) if keywords else function
 
 
-def _lost(name: str) -> Callable[..., Any]:
+def _lost(place: str) -> Callable[..., Any]:
     def missing(tensor: Any) -> Any:
         raise CellError(
-            f"the initialiser {name!r} was not stored with the cell; load weights, or use the cell's source."
+            f"parameters cannot be drawn anew: the function {place} that starts them was not stored with the cell. "
+            f"Use the cell's source, or carousel.layers.initial.undrawn() around what makes the layer to load weights."
         )
 
-    missing.__name__ = name
+    missing.__name__ = place.rpartition(":")[2]
     return missing

@@ -5,6 +5,8 @@ Legend: w the width of a layer's output, which is that of its input in all layer
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,7 +42,7 @@ class Highway(nn.Module):
         return t * y + (1 - t) * x
 
 
-def connections(name: str, kind: str | None, num_layers: int, width: int, **factory: object) -> nn.ModuleList | None:
+def connections(name: str, kind: str | None, num_layers: int, width: int, **factory: Any) -> nn.ModuleList | None:
     """One connection for each layer above the first, None where `kind` is None; the layer resets their parameters.
 
     Raises ValueError for another kind, or a single layer.
@@ -51,5 +53,5 @@ def connections(name: str, kind: str | None, num_layers: int, width: int, **fact
         raise ValueError(f"{name}: connections is {kind!r}, expected {' or '.join(map(repr, KINDS))}, or None.")
     if num_layers == 1:
         raise ValueError(f"{name}: connections={kind!r} goes around the layers above the first, but num_layers is 1.")
-    make = {"residual": Residual, "highway": lambda: Highway(width, **factory)}[kind]  # type: ignore[arg-type]
-    return nn.ModuleList(make() for _ in range(num_layers - 1))
+    above = range(num_layers - 1)
+    return nn.ModuleList(Residual() if kind == "residual" else Highway(width, **factory) for _ in above)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,25 @@ if TYPE_CHECKING:
 
 Start = float | Sequence[float] | Callable[[Tensor], Any]
 
+_undrawn: ContextVar[bool] = ContextVar("undrawn", default=False)
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Layers made within the block do not draw their parameters, which are NaN until weights are loaded.
+
+    >>> import carousel as ca
+    >>> with undrawn():
+    ...     layer = ca.Recurrent(ca.cells.gru, 3, 4)
+    >>> bool(layer.W_r_l0.isnan().all())
+    True
+    """
+    token = _undrawn.set(True)
+    try:
+        yield
+    finally:
+        _undrawn.reset(token)
+
 
 def start(parameter: Tensor, how: Start | None, fan: int, blocks: bool | None = None) -> None:
     """Sets `parameter` in place: to a number, to a list spread over its units, by a function of `torch.nn.init`.
@@ -23,7 +44,9 @@ def start(parameter: Tensor, how: Start | None, fan: int, blocks: bool | None = 
     block-diagonal matrix, which without images three axes show.
     """
     with torch.no_grad():
-        if how is None:
+        if _undrawn.get():
+            parameter.fill_(math.nan)
+        elif how is None:
             bound = 1 / math.sqrt(fan)
             parameter.uniform_(-bound, bound)
         elif callable(how):

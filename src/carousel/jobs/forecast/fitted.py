@@ -21,6 +21,7 @@ from carousel.jobs.forecast.model import Network
 from carousel.jobs.forecast.scaling import Columnwise, Scale
 from carousel.jobs.forecast.series import Series
 from carousel.jobs.forecast.windows import Cut, View
+from carousel.layers.initial import undrawn
 
 
 class Division(NamedTuple):
@@ -174,7 +175,8 @@ def _restore(model: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Fitted:
     found = from_data(model["cell"])
     sizes = network_sizes(settings, view, model["features"]["before"], model["features"]["ahead"])
     extra = cell_sizes(found, settings["hidden_size"], settings["sizes"])
-    network = Network(found, linear=Linear(**straight), cell_sizes=extra, **sizes)
+    with undrawn():
+        network = Network(found, linear=Linear(**straight), cell_sizes=extra, **sizes)
     prefix = "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     network.eval()
