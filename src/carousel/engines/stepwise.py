@@ -37,7 +37,7 @@ def elementwise(cell: AnyCell) -> Cell:
 
 
 Stacked = tuple[Row, Tensor, "list[Block]"]  # the kernels that several blocks have for a row, as one
-REUSED = 1 << 22  # bytes; larger buffers come as fresh pages from the system, which take longer than what is computed
+REUSED = 1 << 20  # bytes; larger buffers come as fresh pages from the system, which takes longer than computing them
 
 
 class Block(NamedTuple):
