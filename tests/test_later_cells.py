@@ -224,8 +224,8 @@ def test_options_that_make_no_cell() -> None:
     for cell, options, message in [
         (cells.clockwork_rnn, {"periods": (4, 1)}, r"periods is \(4, 1\), expected whole numbers from 1 on in rising"),
         (cells.clockwork_rnn, {"periods": ()}, r"periods is \(\), expected"),
-        (cells.recurrent_highway, {"depth": 0}, "depth is 0, expected the number of layers in a step, at least 1"),
-        (cells.tau_gru, {"delay": 0}, "delay is 0, expected a number of steps, at least 1"),
+        (cells.recurrent_highway, {"depth": 0}, "depth is 0, expected a whole number, at least 1"),
+        (cells.tau_gru, {"delay": 0}, "delay is 0, expected a whole number, at least 1"),
     ]:
         with pytest.raises(ValueError, match=message):
             cell.with_(**options)

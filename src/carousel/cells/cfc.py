@@ -12,8 +12,8 @@ Nature Machine Intelligence 4, 2022, doi:10.1038/s42256-022-00556-7, arXiv:2106.
 dt_t is the time since the step before, given at every step. The gate f leads from g, where no time has passed, to k,
 and how fast is learned. s, backbone_size wide, is what the paper calls the backbone, shared by the heads.
 Known for: driving and flying from a camera with few units; irregularly sampled series, at the price of a plain cell.
-Deviates from the paper: nothing; one layer of backbone, and the paper's f with a bias in time, W_e s + b_e, as in the
-authors' package, whose signs of f these are. Matrices start by Glorot's uniform distribution, as there.
+Deviates from the paper: its gate, sigmoid(-f dt) on g, has no part without time; W_e s + b_e is from the authors'
+package. One layer of backbone. Matrices start by Glorot's uniform distribution, as there.
 Oracle: the authors' package ncps, whose CfCCell calls the heads ff1, ff2, time_a and time_b.
 """
 

@@ -1,7 +1,7 @@
 """The gated recurrent unit, with the reset gate after the matrix product.
 
-Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation", 2014,
-arXiv:1406.1078.
+Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation", EMNLP
+2014, arXiv:1406.1078.
 
     r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)
     z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)

@@ -20,7 +20,7 @@ for data that have mean 0; otherwise `layer.x_mean_l0.copy_(mean)`. A missing x_
 Known for: clinical records, where what was not measured says as much as what was.
 Deviates from the paper: l starts from 0, which the paper leaves open.
 Oracle: torchrecurrent's MUT2Cell, which is a GRU with the reset before the product, one step at a time on (u_t, m_t)
-from g_t; torch.lerp makes u and l.
+from g_t; what fades, u, l and g, is written anew.
 """
 # ruff: noqa: B008 (side inputs are declared by calls in the signature)
 

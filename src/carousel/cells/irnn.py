@@ -11,17 +11,14 @@ Deviates from the paper: nothing.
 Oracle: torch.nn.RNN with relu, whose two biases add up to b.
 """
 
+from functools import partial
+
 from torch.nn.init import eye_, normal_
 
 from carousel.graph import cell, relu
 
 
-def small(parameter):
-    """Normal with a standard deviation of 0.001."""
-    return normal_(parameter, std=0.001)
-
-
-@cell(init={"U": eye_, "W": small, "b": 0.0})
+@cell(init={"U": eye_, "W": partial(normal_, std=0.001), "b": 0.0})
 def irnn(x, h, p):
     """Rectified units that start as the identity (Le, Jaitly & Hinton, 2015)."""
     h = relu(p.W @ x + p.U @ h + p.b)

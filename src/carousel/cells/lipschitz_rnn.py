@@ -9,9 +9,10 @@ Erichson, Azencot, Queiruga, Hodgkinson & Mahoney, "Lipschitz recurrent neural n
 One step of size eps of h' = A h + tanh(W h + U x + b). beta = 1 leaves antisymmetric matrices, beta = 0.5 any.
 M_A and M_W start normal with deviation 1/H, and eps, beta and gamma are 0.01, 0.8 and 0.01, as in the authors' code.
 Known for: conditions under which the continuous net is globally stable; robustness to perturbed inputs and weights.
-Deviates from the paper: A and W share one beta and one gamma, as in the authors' code.
-Oracle: torch.nn.RNNCell, which makes tanh(...), beside A h; where beta is 1 and M_A and gamma are 0,
-torchrecurrent's AntisymmetricRNNCell.
+Deviates from the paper: A and W share one beta and one gamma, as in the authors' code, whose defaults the three numbers
+are; it searches them for each task.
+Oracle: torch.nn.RNNCell, which makes tanh(...), beside A h, which is written anew; where beta is 1 and M_A and gamma
+are 0, torchrecurrent's AntisymmetricRNNCell.
 """
 
 import torch

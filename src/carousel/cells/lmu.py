@@ -1,7 +1,7 @@
 """The Legendre memory unit: a linear memory that holds a window of time, and a nonlinear state that uses it.
 
 Voelker, Kajic & Eliasmith, "Legendre memory units: Continuous-time representation in recurrent neural networks",
-NeurIPS 2019, https://github.com/nengo/lmu.
+NeurIPS 2019, https://papers.nips.cc/paper/2019/hash/952285b9b7e7a1be5aa7849f32ffff05-Abstract.html.
 
     u_t = e_x x_t + e_h h_{t-1} + e_m m_{t-1}
     m_t = A m_{t-1} + B u_t
@@ -24,12 +24,11 @@ and B against scipy.signal.cont2discrete.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.init import xavier_normal_
+from torch.nn.init import kaiming_uniform_, xavier_normal_
 
 from carousel.graph import cell, tanh
 
@@ -68,15 +67,14 @@ def window(theta: float) -> dict[str, partial]:
     return {"A": partial(_start_A, theta=theta), "B": partial(_start_B, theta=theta)}
 
 
-def lecun_uniform_(e: Tensor) -> Tensor:
-    """Uniform with variance 1 / columns."""
-    bound = math.sqrt(3 / e.shape[-1])
-    return e.uniform_(-bound, bound)
-
-
 @cell(
     widths={"u": 1, "h": "hidden_size", "m": "memory_size"},
-    init={**window(100.0), "e_m": 0.0, "e_*": lecun_uniform_, "W_*": xavier_normal_},
+    init={
+        **window(100.0),
+        "e_m": 0.0,
+        "e_*": partial(kaiming_uniform_, nonlinearity="linear"),
+        "W_*": xavier_normal_,
+    },
 )
 def lmu(x, h, m, p):
     """Legendre memory unit (Voelker, Kajic & Eliasmith, 2019)."""

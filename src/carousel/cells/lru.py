@@ -14,12 +14,14 @@ is, so that s never explodes. lambda starts uniform on the unit disc; B, C and D
 Known for: sequences of thousands of steps, between blocks of nonlinear layers, as well as state space models.
 Deviates from the paper: it learns the logarithm of gamma, which starts at that of sqrt(1 - |lambda|^2); here that root
 follows lambda, and g, which starts at 0, is learned beside it. Start and range are the same.
-Oracle: scipy.signal.lfilter, with the complex coefficient lambda for each unit.
+Oracle: scipy.signal.lfilter, with the complex coefficient lambda for each unit; B, C, D and gamma beside it are written
+anew, in complex numbers.
 """
 
 import math
+from functools import partial
 
-from torch.nn.init import normal_
+from torch.nn.init import kaiming_normal_, normal_
 
 from carousel.graph import cell, cos, exp, sin, sqrt
 
@@ -39,12 +41,16 @@ def normal_in_two(matrix):
     return normal_(matrix, std=(2 * matrix.shape[-1]) ** -0.5)
 
 
-def normal_in(matrix):
-    """Normal with variance 1 / inputs, in place."""
-    return normal_(matrix, std=matrix.shape[-1] ** -0.5)
-
-
-@cell(init={"nu": disc_radius, "theta": any_angle, "g": 0.0, "B_*": normal_in_two, "C_*": normal_in, "D": normal_})
+@cell(
+    init={
+        "nu": disc_radius,
+        "theta": any_angle,
+        "g": 0.0,
+        "B_*": normal_in_two,
+        "C_*": partial(kaiming_normal_, nonlinearity="linear"),
+        "D": normal_,
+    }
+)
 def lru(x, re, im, p):
     """Linear recurrent unit (Orvieto et al., 2023)."""
     radius, angle = exp(-exp(p.nu)), exp(p.theta)

@@ -28,6 +28,8 @@ from carousel.graph import cell, expand, sigmoid, stop_gradient
 @cell(widths={"i": "blocks", "o": "blocks"})
 def lstm_1997(x, h, s, i, o, p, *, truncate=False, biased="io"):
     """LSTM with input and output gates only (Hochreiter & Schmidhuber, 1997)."""
+    if not set(biased) <= set("ioc"):
+        raise ValueError(f'lstm_1997: biased is {biased!r}, expected letters of "ioc".')
     if truncate:
         h, i, o = stop_gradient(h), stop_gradient(i), stop_gradient(o)
     net_i = p.W_i @ x + p.U_i @ h + p.R_ii @ i + p.R_oi @ o

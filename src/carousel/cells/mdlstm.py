@@ -12,19 +12,22 @@ Schmidhuber, "Offline handwriting recognition with multidimensional recurrent ne
 
 h_d and c_d are of the position one step back along the axis d. They stand side by side in the states h and c, one block
 an axis, and so do U_i,1 and U_i,2 in U_i; the new states hold the same block for the next position along every axis.
-Option: axes, 2 unless told otherwise. `carousel.MDLSTM` runs it over images; in `carousel.Recurrent` all axes are time.
+In the function c and h of the position itself are s and y. `mdlstm.with_(axes=3)` has another number of axes than 2.
+`carousel.MDLSTM` runs it over images; in `carousel.Recurrent` all axes are time.
 Known for: recognising Arabic handwriting from pixels without a word of Arabic, in the competition of ICDAR 2009.
 Deviates from the paper: nothing; squashing functions are tanh.
 Oracle: torch.nn.LSTMCell, asked three times a step: for i * g + f_1 * c_1, for each further f_d * c_d, and with the sum
 of these as its cell for h; peepholes are further inputs of it.
 """
 
+from carousel.cells.options import check_count
 from carousel.graph import cell, concat, sigmoid, split, tanh
 
 
 @cell(widths={"g": "hidden_size"})
 def mdlstm(x, h, c, p, *, axes=2):
     """Multidimensional LSTM (Graves, Fernandez & Schmidhuber, 2007), peepholes on all gates."""
+    check_count("mdlstm", axes=axes)
     g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
     before, seen = split(c, *[g] * axes), split(p.V_i * c, *[g] * axes)
     i = sigmoid(p.W_i @ x + p.U_i @ h + sum(seen) + p.b_i)

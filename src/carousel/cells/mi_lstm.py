@@ -1,6 +1,6 @@
 """The LSTM with multiplicative integration: what comes in gates what recurs, within every sum.
 
-Wu, Zhang, Zhang, Bengio & Salakhutdinov, "On multiplicative integration with recurrent neural networks", NeurIPS 2016,
+Wu, Zhang, Zhang, Bengio & Salakhutdinov, "On multiplicative integration with recurrent neural networks", NIPS 2016,
 arXiv:1606.06630.
 
     n_k = alpha_k * (W_k x_t) * (U_k h_{t-1}) + beta_k * (U_k h_{t-1}) + gamma_k * (W_k x_t) + b_k   for k in i, f, c, o
@@ -10,7 +10,8 @@ arXiv:1606.06630.
 alpha, beta and gamma, the paper's alpha, beta_1 and beta_2, start at 1.
 Known for: faster convergence and better language models than the LSTM's for three vectors a gate more.
 Deviates from the paper: it starts alpha, beta and gamma at other numbers for some tasks.
-Oracle: torch.nn.LSTMCell, given the four sums as its input; with alpha 0, beta 1 and gamma 1, torch.nn.LSTM.
+Oracle: torch.nn.LSTMCell, given the four sums, which are written anew, as its input; with alpha 0, beta 1 and gamma 1,
+torch.nn.LSTM.
 """
 
 from carousel.graph import cell, sigmoid, tanh

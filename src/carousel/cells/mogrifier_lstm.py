@@ -9,16 +9,18 @@ Melis, Kocisky & Blunsom, "Mogrifier LSTM", ICLR 2020, arXiv:1909.01792.
 `mogrifier_lstm.with_(rounds=4)` has another number of rounds; with none it is the LSTM.
 Known for: the best word-level language models among recurrent networks of its time.
 Deviates from the paper: Q_k and R_k have full rank, where the paper may factor them.
-Oracle: torch.nn.LSTMCell, on the input and state that the rounds have made.
+Oracle: torch.nn.LSTMCell, on the input and state that the rounds have made; the rounds are written anew, by tanh.
 """
 
 from carousel.cells.lstm import lstm
+from carousel.cells.options import check_count
 from carousel.graph import cell, sigmoid
 
 
 @cell
 def mogrifier_lstm(x, h, c, p, *, rounds=5):
     """LSTM whose input and state gate each other first (Melis, Kocisky & Blunsom, 2020)."""
+    check_count("mogrifier_lstm", rounds=rounds, least=0)
     for k in range(1, rounds + 1):
         if k % 2:
             x = 2 * sigmoid(getattr(p, f"Q_{k}") @ h) * x

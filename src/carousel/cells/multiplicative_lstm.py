@@ -12,8 +12,9 @@ Krause, Lu, Murray & Renals, "Multiplicative LSTM for sequence modelling", 2016,
 
 Known for: language models over characters and bytes; one of its units, trained on product reviews, was found to carry
 their sentiment.
-Deviates from the paper: this is the LSTM of the authors' later code, with biases; their first code squashes after the
-output gate, tanh(o_t * c_t), and not g_t. Weight normalisation and dropout are left out.
+Deviates from the paper: its first versions have h_t = tanh(o_t * c_t), the output gate within, and a g_t that is not
+squashed; this is the usual LSTM around m, as later programs have it, with biases. Weight normalisation and dropout are
+left out.
 Oracle: torchrecurrent's MultiplicativeLSTMCell, with the biases of m at zero.
 """
 

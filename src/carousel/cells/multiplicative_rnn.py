@@ -9,7 +9,7 @@ https://icml.cc/2011/papers/524_icmlpaper.pdf.
 U_h diag(W_m x_t) U_m is the recurrent matrix that x_t chooses.
 Known for: the first long texts that a network wrote letter by letter; the multiplicative LSTM is made from it.
 Deviates from the paper: m is as wide as h.
-Oracle: torch.nn.RNNCell, from m_t in place of its state.
+Oracle: torch.nn.RNNCell, from m_t, a product written anew, in place of its state.
 """
 
 from carousel.graph import cell, tanh

@@ -7,7 +7,8 @@ doi:10.1371/journal.pone.0252676, arXiv:2006.05252.
     c_t = sigmoid(W_c x_t + U_c h_{t-1} + b_c)
     h_t = c_t * h_{t-1} + (1 - c_t) * tanh(W_h x_t + a_t * h_{t-1})
 
-As `brc`, but the gates see all units. U_a and U_c start orthogonal and biases at 0, as in the authors' code.
+As `brc`, but the gates see all units. U_a and U_c start orthogonal and biases at 0, as in the authors'
+minimal example.
 Known for: learning lags of hundreds of steps.
 Deviates from the paper: its letters are U for W and W for U; the biases b_a and b_c stand in the authors' code only.
 Oracle: torchrecurrent's NBRCell, whose weight_ih is (W_a, W_c, W_h) one below the other and weight_hh is (U_a, U_c).

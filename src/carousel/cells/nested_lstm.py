@@ -1,6 +1,6 @@
 """The nested LSTM, whose memory cell is an LSTM.
 
-Moniz & Krueger, "Nested LSTMs", 2018, arXiv:1801.10308.
+Moniz & Krueger, "Nested LSTMs", ACML 2017, arXiv:1801.10308.
 
     i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
     f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
@@ -25,7 +25,7 @@ from carousel.graph import cell, sigmoid, tanh
 
 @cell
 def nested_lstm(x, h, c, cn, p):
-    """LSTM whose memory is an LSTM (Moniz & Krueger, 2018)."""
+    """LSTM whose memory is an LSTM (Moniz & Krueger, 2017)."""
     i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
     f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
     o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)

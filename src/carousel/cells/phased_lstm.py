@@ -17,29 +17,21 @@ NIPS 2016, arXiv:1610.09513.
 `time` is given at each step, in any unit: layer(x, time=time), with time (T, B, 1). The leak of 0.001 is for training;
 in evaluation the paper closes the gate fully, which is `phased_lstm.with_(leak=0.0)`.
 Known for: sequences of thousands of steps, and events at irregular times from sensors that sample at different rates.
-Deviates from the paper: no peepholes, which it calls optional. Learned are the period's logarithm and r_on up to its
-sign, which keeps both positive. They start as in the authors' first task: tau from exp(1) to exp(3), uniform in the
-logarithm, s uniformly from 0 to 100, r_on at 0.05.
+Deviates from the paper: no peepholes, which it calls optional. Learned are the period's logarithm, where the authors'
+code takes its absolute value, and r_on up to its sign, as there: both stay positive. They start as in their first task:
+tau from exp(1) to exp(3), uniform in the logarithm, s uniformly from 0 to 100, r_on at 0.05.
 Oracle: torch.nn.LSTMCell for d_t and its output; the time gate beside it is written anew, as a triangle, and at its
 peak all is torch.nn.LSTM.
 """
+
+from functools import partial
 
 from torch.nn.init import uniform_
 
 from carousel.graph import abs, cell, exp, floor, sigmoid, tanh, where
 
 
-def log_period(parameter):
-    """Periods from exp(1) to exp(3)."""
-    return uniform_(parameter, 1.0, 3.0)
-
-
-def shift(parameter):
-    """Shifts from 0 to 100."""
-    return uniform_(parameter, 0.0, 100.0)
-
-
-@cell(init={"log_tau": log_period, "s": shift, "r_on": 0.05})
+@cell(init={"log_tau": partial(uniform_, a=1.0, b=3.0), "s": partial(uniform_, b=100.0), "r_on": 0.05})
 def phased_lstm(x, h, c, p, *, time, leak=0.001):
     """Phased LSTM (Neil, Pfeiffer & Liu, 2016)."""
     i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)

@@ -18,14 +18,14 @@ each task.
 Oracle: torch.nn.LSTMCell, given s as h and as c: with t as its i, c as its f and h as its g, its new c is one layer.
 """
 
+from carousel.cells.options import check_count
 from carousel.graph import cell, sigmoid, tanh
 
 
 @cell(init={"b_t*": -2.0})
 def recurrent_highway(x, y, p, *, depth=3, coupled=True):
     """Recurrent highway network (Zilly et al., 2017)."""
-    if not isinstance(depth, int) or depth < 1:
-        raise ValueError(f"recurrent_highway: depth is {depth!r}, expected the number of layers in a step, at least 1.")
+    check_count("recurrent_highway", depth=depth)
 
     def net(k, layer):
         a = getattr(p, f"R_{k}{layer}") @ y + getattr(p, f"b_{k}{layer}")

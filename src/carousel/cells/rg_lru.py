@@ -13,7 +13,8 @@ c is 8. Lambda starts so that sigmoid(Lambda) ** c is uniform from 0.9 to 0.999.
 output of the layers below, as wide as h.
 Known for: language models of billions of parameters with a state of fixed size (Hawk, Griffin, RecurrentGemma).
 Deviates from the paper: W takes the input to the width of h.
-Oracle: torchrecurrent's TRNNCell, given the logit of a_t and the input so scaled that 1 - a_t brings it to size.
+Oracle: torchrecurrent's TRNNCell, given the logit of a_t and the input so scaled that 1 - a_t brings it to size; a_t
+and that input are written anew.
 """
 
 from torch.nn.init import uniform_

@@ -1,6 +1,6 @@
 """The LSTM with exponential gates, a normaliser, and heads: the scalar memory of xLSTM.
 
-Beck et al., "xLSTM: Extended long short-term memory", 2024, arXiv:2405.04517.
+Beck et al., "xLSTM: extended long short-term memory", 2024, arXiv:2405.04517.
 
     z_t  = tanh(W_z x_t + R_z h_{t-1} + b_z)
     i~_t = W_i x_t + R_i h_{t-1} + b_i

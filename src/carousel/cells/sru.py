@@ -14,20 +14,17 @@ Deviates from the paper: it has x_t in place of W_h x_t, which asks for as many 
 authors' package has W_h too. The constant that scales x_t is left to W_h. Matrices start uniformly with variance
 1 / input_size, biases at 0, as in the paper.
 Oracle: torchrecurrent's LiGRUCell, which gives c with the identity for relu, diag(v_f) for its gate's recurrent matrix
-and zero for the other; the highway from c to h stands beside it.
+and zero for the other; the highway from c to h beside it is written anew.
 """
+
+from functools import partial
 
 from torch.nn.init import kaiming_uniform_
 
 from carousel.graph import cell, sigmoid
 
 
-def of_inputs(parameter):
-    """Uniform within sqrt(3 / input_size)."""
-    return kaiming_uniform_(parameter, nonlinearity="linear")
-
-
-@cell(init={"W*": of_inputs, "b_*": 0.0})
+@cell(init={"W*": partial(kaiming_uniform_, nonlinearity="linear"), "b_*": 0.0})
 def sru(x, c, p):
     """Simple recurrent unit (Lei, Zhang, Wang, Dai & Artzi, 2018)."""
     f = sigmoid(p.W_f @ x + p.v_f * c + p.b_f)

@@ -16,14 +16,14 @@ each task.
 Oracle: torchrecurrent's tauGRUCell, given the delayed state at each step.
 """
 
+from carousel.cells.options import check_count
 from carousel.graph import cell, concat, sigmoid, split, tanh
 
 
 @cell
 def tau_gru(x, h, past, p, *, delay=10):
     """Gated recurrent unit with weighted time-delay feedback (Erichson, Lim & Mahoney, 2022)."""
-    if not isinstance(delay, int) or delay < 1:
-        raise ValueError(f"tau_gru: delay is {delay!r}, expected a number of steps, at least 1.")
+    check_count("tau_gru", delay=delay)
     kept = split(past, *[h] * delay)
     u = tanh(p.W_u @ x + p.U_u @ h + p.b_u)
     z = tanh(p.W_z @ x + p.U_z @ kept[-1] + p.b_z)

@@ -18,7 +18,7 @@ does not increase will do. Where dt is 0, or W_d and b_d are, it is the plain LS
 Known for: patients' records, whose visits lie days or years apart.
 Deviates from the paper: `reciprocal` is 1 up to a gap of one unit, where 1 / dt would grow beyond every bound. (Some
 versions of the authors' code have the logistic function in place of the tanh of s_t; here it is the paper's tanh.)
-Oracle: torch.nn.LSTMCell, in a loop that hands it the memory after time has passed, by torch.nn.functional.linear; and
+Oracle: torch.nn.LSTMCell, in a loop that hands it the memory after time has passed, which is written anew; and
 torch.nn.LSTM itself where dt, or W_d and b_d, are 0.
 """
 

@@ -14,17 +14,14 @@ sequential MNIST in the authors' code.
 Oracle: torchrecurrent's UnICORNNCell, whose weight_hh is w and weight_ch is c.
 """
 
-import torch
+from functools import partial
+
+from torch.nn.init import uniform_
 
 from carousel.graph import cell, sigmoid, tanh
 
 
-def near_zero(vector):
-    """Uniform within 0.1, in place."""
-    return torch.nn.init.uniform_(vector, -0.1, 0.1)
-
-
-@cell(init={"w": torch.nn.init.uniform_, "c": near_zero, "b": 0.0})
+@cell(init={"w": uniform_, "c": partial(uniform_, a=-0.1, b=0.1), "b": 0.0})
 def unicornn(x, y, z, p, *, dt=0.19, alpha=30.65):
     """Undamped independent controlled oscillatory RNN (Rusch & Mishra, 2021)."""
     s = dt * sigmoid(p.c)

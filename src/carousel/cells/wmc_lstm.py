@@ -1,6 +1,7 @@
 """The LSTM with working memory connections: its gates see a squashed projection of the cell's state.
 
-Landi, Baraldi, Cornia & Cucchiara, "Working memory connections for LSTM", 2021, arXiv:2109.00020.
+Landi, Baraldi, Cornia & Cucchiara, "Working memory connections for LSTM", Neural Networks 144, 2021,
+doi:10.1016/j.neunet.2021.08.030, arXiv:2109.00020.
 
     i_t = sigmoid(W_i x_t + U_i h_{t-1} + tanh(V_i c_{t-1}) + b_i)
     f_t = sigmoid(W_f x_t + U_f h_{t-1} + tanh(V_f c_{t-1}) + b_f)
