@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 import torch
 
+import carousel as ca
 from carousel import cells
 from carousel.jobs import JobError
 from carousel.jobs.forecast import Forecaster
+from carousel.jobs.forecast.equations import cell_sizes, find_cell
 from forecast_data import QUICK, daily, shops
 
 CELL = """
@@ -345,3 +347,19 @@ def test_the_fewest_rows():
 def test_an_unknown_strategy():
     with pytest.raises(JobError, match="strategy 'nonsense'"):
         Forecaster("sales", 4, strategy="nonsense", **QUICK).fit(daily())
+
+
+@pytest.mark.parametrize("entry", list(cells.entries()), ids=lambda entry: entry.name)
+def test_every_registered_cell_forecasts_or_says_why_not(entry):
+    """An encoder hands its state to a decoder that reads another number of columns, as in the forecast's network."""
+    try:
+        cell = find_cell(entry.name)
+    except JobError as error:
+        assert entry.layer == "InDepth" or any(side.keep is None for side in entry.cell.sides.values()), error
+        return
+    sizes = cell_sizes(cell, 8, {})
+    encoder, decoder = (ca.Recurrent(cell, D, hidden_size=8, batch_first=True, **sizes) for D in (5, 4))
+    _, state = encoder(torch.randn(2, 6, 5), lengths=torch.tensor([6, 3]))
+    y, _ = decoder(torch.randn(2, 4, 4), state)
+    y.sum().backward()
+    assert y.isfinite().all()

@@ -113,6 +113,11 @@ class Cell:
         return tuple(self.step.names)
 
     @property
+    def reads_input(self) -> bool:
+        """Whether the equations read the input at all: layers in depth do not."""
+        return any(0 in node.args for node in self.step.nodes)  # the first node of a step is its input
+
+    @property
     def equations(self) -> str:
         """The equations as they are written (in LaTeX where their source is not at hand)."""
         return self._equations if self._source is None else equations(self)

@@ -39,7 +39,7 @@ class InDepth(nn.Module):
 
     def __init__(self, cell: Cell, size: int, depth: int, *, engine: str = "auto") -> None:
         super().__init__()
-        if len(cell.states) != 1 or cell.sides or cell.time is not None or _reads_input(cell):
+        if len(cell.states) != 1 or cell.sides or cell.time is not None or cell.reads_input:
             raise ValueError(
                 f"InDepth: {cell.name} has the states {', '.join(cell.states)}, expected a cell of one state that "
                 f"reads neither {cell.input} nor side inputs: in depth, the net's input is the state that the first "
@@ -79,8 +79,3 @@ class InDepth(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.cell.name}, size={self.size}, depth={self.depth}"
-
-
-def _reads_input(cell: Cell) -> bool:
-    """Whether x is an argument of anything: the first node of a step is x."""
-    return any(0 in node.args for node in cell.step.nodes)

@@ -33,6 +33,8 @@ def find_cell(spec: str | AnyCell) -> AnyCell:
             raise JobError(str(error)) from None
         except Exception as error:  # the user's file is the user's program: whatever it raises is told in a line
             raise JobError(f"cell {spec!r}: its file does not run: {type(error).__name__}: {error}") from None
+    if isinstance(cell, Cell) and not cell.reads_input:
+        raise JobError(f"cell {cell.name} reads no input: it is made for layers in depth (carousel.InDepth).")
     to_data(cell)  # what a model folder cannot keep is refused before the training
     needed = [name for name, side in cell.sides.items() if side.keep is None]
     if needed:
