@@ -86,6 +86,11 @@ class _Split(torch.autograd.Function):
         return (torch.cat(parts, -1) if whole is None else whole, *(None for _ in parts))
 
 
+def _each_step(values: Tensor) -> Sequence[Tensor]:
+    """Values (T, N, w) of the steps, (1, N, w) each; a single one is no copy backwards."""
+    return values.split(1) if len(values) > 1 else [values]
+
+
 class Steps:
     """One call: its kernels, what is computed for all steps at once, and one step.
 
@@ -208,7 +213,7 @@ class Steps:
         if self.each and t // self.many != self.piece:
             self.piece, found = t // self.many, dict(self.once)
             self._sums(self.each, {n: pieces[self.piece] for n, pieces in self.pieces.items()}, found)
-            self.early = {block: total.split(1) for block, total in found.items() if total.dim() == 3}
+            self.early = {block: _each_step(total) for block, total in found.items() if total.dim() == 3}
         return self.once | {block: steps[t % self.many] for block, steps in self.early.items()}
 
     # -- one step
