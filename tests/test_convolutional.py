@@ -56,6 +56,7 @@ def agree(layer, x, hx=None, **options):
 
 
 CELLS = ["conv_lstm", "gru", "gru_reset_before", "layer_norm_lstm", "slstm", "time_aware_lstm", "entity_aware_lstm"]
+CELLS += ["minimal_rnn", "mut1", "lstm_fgr", "recurrent_highway"]
 
 
 @engine_wise
@@ -218,6 +219,7 @@ def test_starts():
             "the cell's vectors are: b_r",
         ),
         (lambda: ConvRecurrent(ca.cells.gru, 1, 2, 3, per_position=("b_*",)), "expected the size of the images"),
+        (lambda: ConvRecurrent(ca.cells.lmu, 2, 4, 3, memory_size=4), "A starts as a matrix of a kind that a kernel"),
         (lambda: ConvLSTM(1, 2, 3, peepholes="both"), 'expected "channel", "position" or None'),
         (lambda: ConvLSTM(1, 2, 3, space=(4, 4)), "leave it out"),
         (lambda: ConvLSTM(1, 2, 3)(torch.zeros(2, 1, 3, 4, 4)), r"expected \(T, B, C, Y, X\) with C = 1"),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from carousel import engines
-from carousel.engines.evaluate import apply, evaluate
+from carousel.engines.evaluate import apply, evaluate, needed
 from carousel.engines.images import Convolution
 from carousel.engines.native_call import side_by_side
 from carousel.engines.params import Parameters
@@ -25,7 +25,7 @@ from carousel.graph.levels import LOOP, STEP, levels
 from carousel.graph.products import Product, Stage, Sum, stages
 
 if TYPE_CHECKING:
-    from carousel.graph import AnyCell
+    from carousel.graph import AnyCell, Step
 
 Row = tuple[int, int, int]  # what kernels are applied to: a node, in how many groups of channels, and which kernels
 
@@ -194,19 +194,35 @@ class Steps:
 
     def _prepare_early(self) -> None:
         """What inputs bring to each block: at once if it is the same at all steps, else for `many` steps at a time."""
-        step, (T, N) = self.cell.step, self.x.shape[:2]
+        step, N = self.cell.step, self.x.shape[1]
         stacked = self._stacked([block for _, blocks in self.plan for block in blocks], late=False)
-        wanted = [row[0] for row, _, _ in stacked]
-        values = evaluate(step, wanted, self.leaves, self.sizes, self.x)
-        width = {n: step.nodes[n].width.resolve(self.sizes) for n in wanted}
+        values = self._values(step, [row[0] for row, _, _ in stacked])
         self.once: dict[Block, Tensor] = {}
-        rows = {n: values[n].expand(N, width[n]) for n in wanted if self.level[n] < STEP}
+        rows = {n: value for n, value in values.items() if self.level[n] < STEP}
         self._sums([one for one in stacked if one[0][0] in rows], rows, self.once)
         self.each = [one for one in stacked if one[0][0] not in rows]
         size = N * sum(len(kernel) for _, kernel, _ in self.each) * self.x.element_size()
         self.many = max(1, REUSED // max(1, size))
-        self.pieces = {n: values[n].expand(T, N, width[n]).split(self.many) for n in wanted if n not in rows}
+        self.pieces = {n: value.split(self.many) for n, value in values.items() if n not in rows}
         self.piece, self.early = -1, dict[Block, Sequence[Tensor]]()
+
+    def _values(self, step: Step, wanted: Sequence[int]) -> dict[int, Tensor]:
+        """Rows that no state enters, (T, N, w) or (N, w), with the products that they are made of."""
+        known = dict(self.leaves)
+
+        def rows(n: int) -> Tensor:
+            value = evaluate(step, [n], known, self.sizes, self.x)[n]
+            outer = self.x.shape[:2] if self.level[n] == STEP else self.x.shape[1:2]
+            return value.expand(*outer, step.nodes[n].width.resolve(self.sizes))
+
+        for n in needed(step, wanted, self.leaves):
+            if step.nodes[n].op == "matmul":
+                matrix, row = step.nodes[n].args
+                heads = step.nodes[n].attr["heads"]
+                kernel = self._matrix(matrix)
+                kernel = kernel.flatten(0, 1) if heads > 1 else kernel
+                known[n] = self.product(rows(row), self.product.prepared(kernel, heads), heads)
+        return {n: rows(n) for n in wanted}
 
     def _early(self, t: int) -> dict[Block, Tensor]:
         """What inputs bring to each block at step t: (1, N, w), or (N, w) where that is the same at all steps."""

@@ -123,7 +123,15 @@ class ConvRecurrent(Recurrent):
         if how is nn.init.eye_:
             how = identity_
         along = parameter.movedim(0, -1) if name in self.per_position else parameter  # lists go along the channels
-        start(along, how, fan, blocks=self.cell.heads(name) > 1)
+        try:
+            start(along, how, fan, blocks=self.cell.heads(name) > 1)
+        except RuntimeError as error:
+            if not callable(how):
+                raise
+            raise ValueError(
+                f"{self.cell.name}: {name} starts as a matrix of a kind that a kernel of shape {tuple(parameter.shape)} "
+                f"cannot be ({error}). Give the layer init={{{name!r}: ...}} for kernels."
+            ) from None
 
     def _stack(self) -> driver.Stack:
         return super()._stack()._replace(dims=self.dims)
