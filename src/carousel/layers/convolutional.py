@@ -129,7 +129,7 @@ class ConvRecurrent(Recurrent):
             if not callable(how):
                 raise
             raise ValueError(
-                f"{self.cell.name}: {name} starts as a matrix of a kind that a kernel of shape {tuple(parameter.shape)} "
+                f"{self.cell.name}: {name} starts as a matrix of a kind that a kernel {tuple(parameter.shape)} "
                 f"cannot be ({error}). Give the layer init={{{name!r}: ...}} for kernels."
             ) from None
 
