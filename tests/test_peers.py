@@ -15,7 +15,7 @@ from torch import Tensor
 
 from carousel import cells, engines
 from carousel.graph import Cell
-from oracles import torch_nn_settings
+from oracles import torch_nn
 from oracles.common import Found, Oracle, differences
 from oracles.keras_layers import PEERS
 from oracles.onnx_operators import onnx_gru
@@ -47,7 +47,7 @@ def test_keras_says_the_same(name: str, engine: str) -> None:
 def test_entity_aware_lstm_is_pytorchs_lstm_whose_input_gate_sees_the_entity_alone(engine: str) -> None:
     cell = cells.entity_aware_lstm
     call = make_call(cell, {"input_size": 3, "hidden_size": 4, "static_size": 2}, 5, 2, frozen=("initial",))
-    want = named(torch_nn_settings.entity_aware_lstm(call.params, call.x, call.hx, **call.sides))
+    want = named(torch_nn.entity_aware_lstm(call.params, call.x, call.hx, **call.sides))
     close(ours(engine, cell, call), want | gradients(want, call), "entity_aware_lstm against torch.nn.LSTM")
 
 

@@ -420,6 +420,18 @@ def test_the_probability_to_keep_can_be_changed():
     assert_close(layer(x)[0], layer.eval()(x)[0])
 
 
+def test_layers_on_layers_where_the_output_is_not_as_wide_as_the_state():
+    x = torch.randn(4, 2, 3)
+    for cell, width, sizes in [
+        (ca.cells.intersection_rnn, 3, {}),
+        (ca.cells.scrn, 7, {"context_size": 2}),
+        (ca.cells.clockwork_rnn, 20, {}),
+        (ca.cells.fast_grnn_low_rank, 5, {"input_rank": 2, "hidden_rank": 2}),
+    ]:
+        y, _ = ca.Recurrent(cell, 3, 5, num_layers=2, **sizes)(x)
+        assert y.shape == (4, 2, width), cell.name
+
+
 # -- reading
 
 

@@ -1,12 +1,14 @@
-"""PyTorch's own layers."""
+"""PyTorch's own layers over the whole sequence, in settings too in which they are another cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import linear, relu
 
 from oracles.common import Found, Parameters, stacked
 
@@ -52,32 +54,60 @@ def gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_torch(module, weights, x, hx)
 
 
-def highway(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """A highway layer a step, of two `torch.nn.functional.linear`."""
-    (h,), ys = hx, []
-    for _ in x:
-        T = torch.sigmoid(nn.functional.linear(h, params["W_t"], params["b_t"]))
-        h = torch.lerp(h, torch.tanh(nn.functional.linear(h, params["W_h"], params["b_h"])), T)
-        ys.append(h)
-    return torch.stack(ys), (h,)
+def entity_aware_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, s: Tensor) -> Found:
+    """The LSTM on (x, s), whose input gate sees s alone and whose other gates see x and h alone."""
+    H, D, S = hx[0].shape[-1], x.shape[-1], s.shape[-1]
+    wide = {f"W_{k}": torch.cat([params[f"W_{k}"], x.new_zeros(H, S)], 1) for k in "fco"}
+    wide["W_i"] = torch.cat([x.new_zeros(H, D), params["W_i"]], 1)
+    return lstm({**params, **wide, "U_i": x.new_zeros(H, H)}, torch.cat([x, s.expand(len(x), *s.shape)], -1), hx)
+
+
+def qrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """c is what torch.nn.GRU makes without recurrent matrices; its z is f, and its n is z."""
+    none = torch.zeros_like(params["b_f"])
+    weights = {"W_r": 0 * params["W_f"], "W_z": params["W_f"], "W_n": params["W_z"]}
+    weights |= {f"U_{gate}": x.new_zeros(2 * [len(none)]) for gate in "rzn"}
+    weights |= {"b_r": none, "b_z": params["b_f"], "b_n": params["b_z"], "b_hn": none}
+    c, final = gru(weights, x, hx)
+    return torch.sigmoid(linear(x, params["W_o"], params["b_o"])) * c if "W_o" in params else c, final
+
+
+def lmu(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """RNN on (h, m), whose tanh is the identity for an m made small: the equations of u and m put into that of h."""
+    h, m = hx
+    H, small = h.shape[-1], 1e-7
+    A, B = params["A"] + params["B"] @ params["e_m"], params["B"]
+    of_x, of_h = B @ params["e_x"], B @ params["e_h"]
+    W_x, W_h, W_m = (params[f"W_{k}"] for k in "xhm")
+    weights = {
+        "weight_ih_l0": torch.cat([W_x + W_m @ of_x, small * of_x]),
+        "weight_hh_l0": torch.cat(
+            [torch.cat([W_h + W_m @ of_h, W_m @ A / small], 1), torch.cat([small * of_h, A], 1)],
+        ),
+    }
+    module = nn.RNN(x.shape[-1], H + m.shape[-1], dtype=x.dtype)
+    y, (final,) = run_torch(module, weights, x, (torch.cat([h, small * m], -1),))
+    return y[..., :H], (final[:, :H], final[:, H:] / small)
 
 
 def residual(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     """A residual layer a step, of two `torch.nn.functional.linear`."""
     (h,), ys = hx, []
     for _ in x:
-        inner = nn.functional.relu(nn.functional.linear(h, params["W_1"], params["b_1"]))
-        h = h + nn.functional.linear(inner, params["W_2"], params["b_2"])
+        inner = relu(linear(h, params["W_1"], params["b_1"]))
+        h = h + linear(inner, params["W_2"], params["b_2"])
         ys.append(h)
     return torch.stack(ys), (h,)
 
 
 ORACLES = {
     "elman": elman,
+    "irnn": partial(elman, nonlinearity="relu"),
     "lstm": lstm,
     "lstm_np": lstm_np,
-    "gru": gru,
     "projected_lstm": lstm,
-    "highway": highway,
+    "gru": gru,
+    "qrnn": qrnn,
+    "lmu": lmu,
     "residual": residual,
 }

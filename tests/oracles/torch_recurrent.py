@@ -1,4 +1,4 @@
-"""torchrecurrent's cells, which are loops in Python over one step in PyTorch."""
+"""torchrecurrent's cells, which are loops in Python over one step in PyTorch, with the weights of ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 import torchrecurrent
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import linear, logsigmoid
 
 from oracles.common import Found, Oracle, Parameters, stacked
 
@@ -41,14 +40,6 @@ def gated(kind: type[nn.Module], of_x: Sequence[str], of_h: Sequence[str]) -> Or
     return oracle
 
 
-def janet(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, beta: float = 1.0) -> Found:
-    """Its two states are one."""
-    weights = {"weight_ih": stacked(params, "W", "fc"), "weight_hh": stacked(params, "U", "fc")}
-    weights |= {"bias_ih": stacked(params, "b", "fc"), "beta": x.new_tensor(beta)}
-    y, (h, _) = run_cell(torchrecurrent.JANETCell, weights, x, (hx[0], hx[0]))
-    return y, (h,)
-
-
 def mut1(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     weights = {"weight_ih": stacked(params, "W", "zrh"), "weight_hh": stacked(params, "U", "rh")}
     b_z, b_r, b_h = (params[name] for name in ("b_z", "b_r", "b_h"))
@@ -57,27 +48,16 @@ def mut1(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.MUT1Cell, weights, x, hx)
 
 
-def nas_cell(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """It adds W_3 x and U_3 h, which the paper multiplies: these are zero, and the product comes as the bias there."""
-    D, H = x.shape[-1], hx[0].shape[-1]
-    cell = torchrecurrent.NASCell(D, H, dtype=x.dtype)
-    gates = "01234567"
-    zeroed = {**params, "W_3": x.new_zeros(H, D), "U_3": x.new_zeros(H, H)}
-    weights = {"weight_ih": stacked(zeroed, "W", gates), "weight_hh": stacked(zeroed, "U", gates)}
-    weights["bias_hh"] = x.new_zeros(8 * H)
-
-    def step(x_t: Tensor, state: Sequence[Tensor]) -> object:
-        product = (x_t @ params["W_3"].T) * (state[0] @ params["U_3"].T)
-        biases = [product if k == "3" else params[f"b_{k}"].expand_as(product) for k in gates]
-        return functional_call(cell, {**weights, "bias_ih": torch.cat(biases, -1)}, (x_t, state))
-
-    return loop(step, x, hx)
-
-
 def multiplicative_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     weights = {"weight_ih": stacked(params, "W", "mifco"), "weight_hh": params["U_m"]}
     weights |= {"weight_mh": stacked(params, "U", "ifco"), "bias_mh": stacked(params, "b", "ifco")}
     return run_cell(torchrecurrent.MultiplicativeLSTMCell, weights, x, hx)
+
+
+def t_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": torch.cat([params["W"], params["V"]])}
+    weights["bias_ih"] = torch.cat([torch.zeros_like(params["b"]), params["b"]])
+    return run_cell(torchrecurrent.TRNNCell, weights, x, hx)
 
 
 def indrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, nonlinearity: str = "relu") -> Found:
@@ -90,44 +70,11 @@ def ran(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.RANCell, {**weights, "bias_ih": stacked(params, "b", "if")}, x, hx)
 
 
-def t_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    weights = {"weight_ih": torch.cat([params["W"], params["V"]])}
-    weights["bias_ih"] = torch.cat([torch.zeros_like(params["b"]), params["b"]])
-    return run_cell(torchrecurrent.TRNNCell, weights, x, hx)
-
-
-def typed(kind: type[nn.Module], params: Parameters, x: Tensor, hx: Sequence[Tensor], tau: str) -> Found:
-    """Its T-GRU and T-LSTM keep the input before, where ours keep V of it: V of the first comes in as a bias."""
-    V, (state, *before) = stacked(params, "V", "zfo"), hx
-    weights = {"weight_ih": stacked(params, "W", "zfo"), "weight_hh": V, "bias_ih": stacked(params, "b", "zfo")}
-    cell, past, bias = kind(x.shape[-1], state.shape[-1], output_nonlinearity=tau, dtype=x.dtype), 0 * x[0], before
-    outputs = []
-    for x_t in x:
-        weights["bias_hh"] = torch.cat(bias, -1)
-        found = functional_call(cell, weights, (x_t, (state, past)))
-        output, (state, past) = found if isinstance(found[1], tuple) else (found[0], found)
-        bias = [torch.zeros_like(part) for part in before]
-        outputs.append(output)
-    return torch.stack(outputs), (state, *linear(past, V).chunk(3, -1))
-
-
-def t_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, tau: str = "tanh") -> Found:
-    return typed(torchrecurrent.TGRUCell, params, x, hx, tau)
-
-
-def t_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, tau: str = "tanh") -> Found:
-    return typed(torchrecurrent.TLSTMCell, params, x, hx, tau)
-
-
 def cfn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     gates = ("theta", "eta")
     weights = {"weight_ih": torch.cat([stacked(params, "W", gates), params["W"]])}
     weights |= {"weight_hh": stacked(params, "U", gates), "bias_hh": stacked(params, "b", gates)}
     return run_cell(torchrecurrent.CFNCell, weights, x, hx)
-
-
-def atr(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    return run_cell(torchrecurrent.ATRCell, {"weight_ih": params["W"], "weight_hh": params["U"]}, x, hx)
 
 
 def res_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
@@ -137,57 +84,87 @@ def res_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return run_cell(torchrecurrent.ResLSTMCell, weights, x, hx)
 
 
-def sru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """c is a light GRU of units that see only themselves."""
-    own, none = torch.diag(params["v_f"]), x.new_zeros(2 * [len(params["v_f"])])
-    weights = {"weight_ih": torch.cat([params["W_f"], params["W"]]), "weight_hh": torch.cat([own, none])}
-    weights["bias_ih"] = torch.cat([params["b_f"], torch.zeros_like(params["b_f"])])
-    c, final = run_cell(torchrecurrent.LiGRUCell, weights, x, hx, nonlinearity="identity")
-    r = torch.sigmoid(linear(x, params["W_r"], params["b_r"]) + params["v_r"] * torch.cat([hx[0][None], c[:-1]]))
-    return torch.lerp(linear(x, params["W_h"]), c, r), final
+def atr(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    return run_cell(torchrecurrent.ATRCell, {"weight_ih": params["W"], "weight_hh": params["U"]}, x, hx)
 
 
-def min_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    weights = {"weight_ih": torch.cat([params["W_h"], -params["W_z"]])}
-    weights["bias_ih"] = torch.cat([params["b_h"], -params["b_z"]])
-    return run_cell(torchrecurrent.TRNNCell, weights, x, hx)
+def janet(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, beta: float = 1.0) -> Found:
+    """Its two states are one."""
+    weights = {"weight_ih": stacked(params, "W", "fc"), "weight_hh": stacked(params, "U", "fc")}
+    weights |= {"bias_ih": stacked(params, "b", "fc"), "beta": x.new_tensor(beta)}
+    y, (h, _) = run_cell(torchrecurrent.JANETCell, weights, x, (hx[0], hx[0]))
+    return y, (h,)
 
 
-def min_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """Gates that sum to one are one gate of log f - log i."""
-    f, i, n = (linear(x, params[f"W_{k}"], params[f"b_{k}"]) for k in "fih")
-    return averaged(logsigmoid(f) - logsigmoid(i), n, hx)
+def ugrnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    letters = {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}
+    weights = {name: stacked(params, letter, "cg") for name, letter in letters.items()}
+    return run_cell(torchrecurrent.UGRNNCell, weights, x, hx)
 
 
-def rg_lru(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, c: float = 8.0) -> Found:
-    """a decays; what comes in is brought to the size 1 - a."""
-    v = linear(x, params["W"])
-    r, i = (torch.sigmoid(linear(v, params[f"W_{k}"], params[f"b_{k}"])) for k in "ai")
-    a = torch.sigmoid(params["Lambda"]) ** (c * r)
-    return averaged(a.logit(), (1 - a**2).sqrt() / (1 - a) * i * v, hx)
+def minimal_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": params["W_z"], "weight_hh": params["U_h"], "weight_mm": params["U_z"]}
+    return run_cell(
+        torchrecurrent.MinimalRNNCell, {**weights, "bias_ih": params["b_z"], "bias_hh": params["b_u"]}, x, hx
+    )
 
 
-def averaged(keep: Tensor, new: Tensor, hx: Sequence[Tensor]) -> Found:
-    """h_t = f * h_{t-1} + (1 - f) * new with f = sigmoid(keep), by its T-RNN on (new, keep)."""
-    given = torch.cat([new, keep], -1)
-    weights = {"weight_ih": torch.eye(given.shape[-1], dtype=given.dtype)}
-    return run_cell(torchrecurrent.TRNNCell, weights, given, hx)
+def fast_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], f: str = "tanh") -> Found:
+    weights = {"weight_ih": params["W"], "weight_hh": params["U"], "bias_ih": params["b"]}
+    weights |= {name: params[name] for name in ("alpha", "beta")}
+    return run_cell(torchrecurrent.FastRNNCell, weights, x, hx, nonlinearity=f)
 
 
-def gru_d(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, m: Tensor, dt: Tensor) -> Found:
-    """The GRU of its MUT2 on (u, m), from a state that has faded."""
-    h, last = hx
-    fade_x = (-(params["w_x"] * dt + params["b_x"]).clamp(min=0)).exp()
-    fade_h = (-linear(dt, params["W_k"], params["b_k"]).clamp(min=0)).exp()
-    weights = {"weight_ih": torch.cat([stacked(params, "W", "zrn"), stacked(params, "V", "zrn")], 1)}
-    weights |= {"weight_hh": stacked(params, "U", "zrn"), "bias_ih": stacked(params, "b", "zrn")}
-    outputs = []
-    for t in range(len(x)):
-        u = torch.lerp(torch.lerp(params["x_mean"].expand_as(last), last, fade_x[t]), x[t], m[t])
-        last = torch.lerp(last, x[t], m[t])
-        _, (h,) = run_cell(torchrecurrent.MUT2Cell, weights, torch.cat([u, m[t]], -1)[None], (fade_h[t] * h,))
-        outputs.append(h)
-    return torch.stack(outputs), (h, last)
+def fast_grnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    low_rank = "W_1" in params
+    weights = {
+        "weight_ih": params["W_1"] @ params["W_2"] if low_rank else params["W"],
+        "weight_hh": params["U_1"] @ params["U_2"] if low_rank else params["U"],
+        "bias_ih": stacked(params, "b", "zh"),
+        "zeta": params["zeta"],
+        "nu": params["nu"],
+    }
+    return run_cell(torchrecurrent.FastGRNNCell, weights, x, hx, nonlinearity="sigmoid")
+
+
+def star(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    weights = {"weight_ih": stacked(params, "W", "zk"), "weight_hh": params["U_k"]}
+    return run_cell(torchrecurrent.STARCell, {**weights, "bias_ih": stacked(params, "b", "zk")}, x, hx)
+
+
+def antisymmetric(params: Parameters, x: Tensor, hx: Sequence[Tensor], eps: float = 0.01, gamma: float = 0.01) -> Found:
+    """Both forms."""
+    gated = "V_z" in params
+    kind = torchrecurrent.GatedAntisymmetricRNNCell if gated else torchrecurrent.AntisymmetricRNNCell
+    weights = {"weight_hh": params["W"], "weight_ih": stacked(params, "V", "zh") if gated else params["V"]}
+    weights["bias_ih"] = stacked(params, "b", "zh") if gated else params["b"]
+    return run_cell(kind, weights, x, hx, epsilon=eps, gamma=gamma)
+
+
+def bistable(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    own = "V_a" in params
+    weights = {"weight_ih": stacked(params, "W", "ach"), "weight_hh": stacked(params, "V" if own else "U", "ac")}
+    weights["bias_hh"] = stacked(params, "b", "ac")
+    return run_cell(torchrecurrent.BRCell if own else torchrecurrent.NBRCell, weights, x, hx)
+
+
+def cornn(
+    params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.042, gamma: float = 2.7, eps: float = 4.7
+) -> Found:
+    weights = {"weight_ih": params["W_x"], "weight_hh": params["U_y"], "weight_ch": params["U_z"]}
+    weights["bias_ih"] = params["b"]
+    return run_cell(torchrecurrent.coRNNCell, weights, x, hx, dt=dt, gamma=gamma, epsilon=eps)
+
+
+def unicornn(params: Parameters, x: Tensor, hx: Sequence[Tensor], dt: float = 0.19, alpha: float = 30.65) -> Found:
+    weights = {"weight_ih": params["W"], "weight_hh": params["w"], "weight_ch": params["c"], "bias_ih": params["b"]}
+    return run_cell(torchrecurrent.UnICORNNCell, weights, x, hx, dt=dt, alpha=alpha)
+
+
+def wmc_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    letters = {"weight_ih": "W", "weight_hh": "U", "bias_ih": "b"}
+    weights = {name: stacked(params, letter, "ifco") for name, letter in letters.items()}
+    return run_cell(torchrecurrent.WMCLSTMCell, {**weights, "weight_mh": stacked(params, "V", "ifo")}, x, hx)
 
 
 ORACLES: dict[str, Oracle] = {
@@ -195,21 +172,26 @@ ORACLES: dict[str, Oracle] = {
     "mut2": gated(torchrecurrent.MUT2Cell, "zrh", "zrh"),
     "mut3": gated(torchrecurrent.MUT3Cell, "zrh", "zrh"),
     "minimal_gated_unit": gated(torchrecurrent.MGUCell, "fh", "fh"),
-    "t_rnn": t_rnn,
-    "t_gru": t_gru,
-    "t_lstm": t_lstm,
     "multiplicative_lstm": multiplicative_lstm,
-    "cfn": cfn,
-    "nas_cell": nas_cell,
+    "t_rnn": t_rnn,
+    "ugrnn": ugrnn,
+    "minimal_rnn": minimal_rnn,
     "ran": ran,
+    "cfn": cfn,
     "res_lstm": res_lstm,
-    "atr": atr,
-    "indrnn": indrnn,
     "janet": janet,
+    "fast_rnn": fast_rnn,
+    "fast_grnn": fast_grnn,
+    "fast_grnn_low_rank": fast_grnn,
+    "indrnn": indrnn,
     "li_gru": gated(torchrecurrent.LiGRUCell, "zh", "zh"),
-    "sru": sru,
-    "min_gru": min_gru,
-    "gru_d": gru_d,
-    "min_lstm": min_lstm,
-    "rg_lru": rg_lru,
+    "atr": atr,
+    "star": star,
+    "antisymmetric_rnn": antisymmetric,
+    "gated_antisymmetric_rnn": antisymmetric,
+    "brc": bistable,
+    "nbrc": bistable,
+    "cornn": cornn,
+    "unicornn": unicornn,
+    "wmc_lstm": wmc_lstm,
 }

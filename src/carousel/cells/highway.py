@@ -11,7 +11,8 @@ i = t the last line is the LSTM's c = f * c + i * g.
 Known for: the first feed-forward nets of a hundred layers that learn.
 Deviates from the paper: nothing; of its choices it takes the carry gate 1 - t, tanh, and a bias of -2 for the gate, so
 that layers begin by passing on what they get.
-Oracle: torch.nn.Linear, two to a layer; and the cell update of torch.nn.LSTMCell with f = 1 - i.
+Oracle: torch.nn.LSTMCell, whose c is h: its i has the sum of t, its f the same with the opposite sign, since 1 -
+sigmoid(a) is sigmoid(-a).
 """
 
 from carousel.graph import cell, sigmoid, tanh

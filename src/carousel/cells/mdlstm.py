@@ -16,8 +16,7 @@ In the function c and h of the position itself are s and y. `mdlstm.with_(axes=3
 `carousel.MDLSTM` runs it over images; in `carousel.Recurrent` all axes are time.
 Known for: recognising Arabic handwriting from pixels without a word of Arabic, in the competition of ICDAR 2009.
 Deviates from the paper: nothing; squashing functions are tanh.
-Oracle: torch.nn.LSTMCell, asked three times a step: for i * g + f_1 * c_1, for each further f_d * c_d, and with the sum
-of these as its cell for h; peepholes are further inputs of it.
+Oracle: torch.nn.LSTMCell, asked for i * g, for each f_d * c_d, and for h from their sum, given the sums of the gates.
 """
 
 from carousel.cells.options import check_count

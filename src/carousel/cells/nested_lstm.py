@@ -17,7 +17,7 @@ Moniz & Krueger, "Nested LSTMs", ACML 2017, arXiv:1801.10308.
 A prime is an n in the function: W'_i is p.Wn_i, c' is cn.
 Known for: memories on two time scales, the inner one reached through the outer one only.
 Deviates from the paper: nothing.
-Oracle: torch.nn.LSTMCell for the inner LSTM, and for the outer one's gates.
+Oracle: torch.nn.LSTMCell, asked four times a step: for the inner LSTM, and for i * g, f * c and h of the outer one.
 """
 
 from carousel.graph import cell, sigmoid, tanh
