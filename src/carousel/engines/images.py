@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CONVOLUTIONS = {2: F.conv2d, 3: F.conv3d}
-CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def to_rows(images: Tensor, dims: int) -> Tensor:
@@ -52,11 +51,11 @@ class Convolution:
         self.space = (1, *space) if len(space) == 1 else tuple(space)
 
     def prepared(self, kernel: Tensor, groups: int = 1) -> Tensor:
-        """A kernel (channels out, channels in / groups, *kernel) in the memory that fits the rows."""
+        """A kernel (channels out, channels in / groups, *kernel) as the call takes it."""
         kernel = kernel.unsqueeze(2) if kernel.dim() == 3 else kernel
         if groups == kernel.shape[1] == 1:  # a single channel does not show which axis comes last in memory
             kernel = F.pad(kernel, [0] * (2 * len(self.space) + 1) + [1])
-        return kernel.contiguous(memory_format=CHANNELS_LAST[len(self.space)])
+        return kernel
 
     def __call__(self, rows: Tensor, kernel: Tensor, groups: int = 1, onto: Tensor | None = None) -> Tensor:
         """Rows (..., N, C) under a prepared kernel, plus `onto`: (..., N, channels out)."""
