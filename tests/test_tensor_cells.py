@@ -254,7 +254,7 @@ def test_errors_of_shapes_and_declarations() -> None:
         mlstm.with_(head=2)
     with pytest.raises(ValueError, match="form is 'fast', expected one of: chunkwise, parallel, recurrent"):
         layer_of(mlstm.with_(form="fast"))(torch.zeros(1, 1, 3, dtype=torch.float64))
-    with pytest.raises(ValueError, match="'max' was given, expected one of: softmax"):
+    with pytest.raises(ValueError, match="move is 'max', expected one of: softmax"):
         layer_of(mass_conserving_lstm.with_(move="max"))(torch.zeros(1, 1, 3, dtype=torch.float64))
     with pytest.raises(ValueError, match="hx's C has shape .*, expected .L, B, 4, 2, 2. with L = 1"):
         layer_of(mlstm)(torch.zeros(1, 1, 3, dtype=torch.float64), tuple(torch.zeros(1, 1, 4, 2) for _ in range(3)))

@@ -67,8 +67,8 @@ def mass_conserving_lstm(x, c, p, *, masses=1, spread="softmax", move="softmax",
     """Mass-conserving LSTM (Hoedt et al., 2021)."""
     m, a = x[:, :masses], x[:, masses:]  # (B, masses), (B, D - masses)
     s = c / (c.abs().sum(-1, keepdim=True) + 1e-5) if normalize else c  # (B, H)
-    i = columns(product(p.W_i, a) + product(p.U_i, s) + p.b_i, spread)  # (B, H, masses)
-    r = columns(product(p.W_r, a) + product(p.U_r, s) + p.b_r, move)  # (B, H, H)
+    i = columns(product(p.W_i, a) + product(p.U_i, s) + p.b_i, spread=spread)  # (B, H, masses)
+    r = columns(product(p.W_r, a) + product(p.U_r, s) + p.b_r, move=move)  # (B, H, H)
     o = torch.sigmoid(p.W_o @ a + p.U_o @ s + p.b_o)  # (B, H)
     w = (r @ c[..., None] + i @ m[..., None]).squeeze(-1)  # (B, H)
     return o * w, (1 - o) * w
@@ -79,11 +79,13 @@ def product(weights: Any, row: Tensor) -> Tensor:
     return torch.einsum("rcd,bd->brc", weights, row)
 
 
-def columns(values: Tensor, how: str) -> Tensor:
-    """(B, rows, columns) made positive, with columns that sum to 1. Raises ValueError for another `how`."""
+def columns(values: Tensor, **option: str) -> Tensor:
+    """(B, rows, columns) made positive in the way that the one option says, with columns that sum to 1."""
+    ((name, how),) = option.items()
     if how == "softmax":
         return values.softmax(-2)
     if how not in POSITIVE:
-        raise ValueError(f"mass_conserving_lstm: {how!r} was given, expected one of: softmax, {', '.join(POSITIVE)}.")
+        expected = ", ".join(("softmax", *POSITIVE))
+        raise ValueError(f"mass_conserving_lstm: {name} is {how!r}, expected one of: {expected}.")
     positive = POSITIVE[how](values) + 1e-12  # a column without a positive part spreads evenly, and loses nothing
     return positive / positive.sum(-2, keepdim=True)
