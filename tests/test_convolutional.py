@@ -8,6 +8,7 @@ import torch
 import carousel as ca
 import images
 from carousel import engines
+from carousel.engines import stepwise
 from carousel.graph.products import stages
 from carousel.layers.convolutional import ConvLSTM, ConvRecurrent
 from oracles.keras_conv_lstm import keras_conv_lstm
@@ -166,6 +167,15 @@ def test_forms_of_input(engine):
     ragged, _ = layer(packed)
     assert_close(torch.nn.utils.rnn.pad_packed_sequence(ragged, batch_first=True)[0][1, :2], y[1, :2])
     assert layer(x[:, :0])[0].shape == (B, 0, H, 4, 5)
+
+
+@engine_wise
+@pytest.mark.parametrize("steps", [1, 2])
+def test_inputs_in_pieces_change_nothing(steps, engine, monkeypatch):
+    """Products with inputs are computed for as many steps as fit into so many bytes."""
+    monkeypatch.setattr(stepwise, "REUSED", steps * B * 20 * 4 * H * 8)
+    layer = layer_of(ca.cells.conv_lstm, engine, bidirectional=True)
+    agree(layer, torch.randn(T + 1, B, C, 4, 5, dtype=torch.float64, requires_grad=True))
 
 
 @engine_wise

@@ -80,6 +80,8 @@ def moved(rows: Tensor, move: Move) -> Tensor:
     >>> moved(torch.tensor([[1.0], [2.0]]), Move.of(torch.tensor([1, -1, 0]), 2)).flatten()
     tensor([2., 0., 1.])
     """
+    if not torch.is_grad_enabled():
+        return _Moved.forward(rows, *move.there)
     return _Moved.apply(rows, *move.there, *move.back)
 
 
@@ -99,8 +101,15 @@ class Fronts(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def fronts(space: tuple[int, ...], sizes: tuple[tuple[int, ...], ...], turned: tuple[bool, ...]) -> Fronts:
+def fronts(
+    space: tuple[int, ...], sizes: tuple[tuple[int, ...], ...], turned: tuple[bool, ...], device: torch.device
+) -> Fronts:
     """The diagonals of images (B, *space), each sample of its own size, scanned backwards along the `turned` axes."""
+    with device:
+        return _fronts(space, sizes, turned)
+
+
+def _fronts(space: tuple[int, ...], sizes: tuple[tuple[int, ...], ...], turned: tuple[bool, ...]) -> Fronts:
     n, B, S = len(space), len(sizes), torch.Size(space).numel()
     steps = [torch.Size(space[d + 1 :]).numel() for d in range(n)]
     own = torch.tensor(sizes, dtype=torch.int64).view(B, 1, n)

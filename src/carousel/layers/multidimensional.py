@@ -159,7 +159,7 @@ class MultiDimensional(nn.Module):
 
         ys, seen = [], []
         for turned in self._turns():
-            fronts = wavefront.fronts(space, own, turned)
+            fronts = wavefront.fronts(space, own, turned, rows.device)
             initial = self._initial(ending(turned), rows)
             params = Parameters.of({n: getattr(self, n + ending(turned)) for n in self.cell.parameters})
             y, found = wavefront.scan(
