@@ -10,6 +10,7 @@ from __future__ import annotations
 from oracles import (
     authors_ncps,
     authors_neuralhydrology,
+    authors_sru,
     authors_xlstm,
     onnx_operators,
     scipy_signal,
@@ -25,6 +26,7 @@ from oracles.common import Oracle
 ORACLES: dict[str, Oracle] = {
     **authors_ncps.ORACLES,
     **authors_neuralhydrology.ORACLES,
+    **authors_sru.ORACLES,
     **authors_xlstm.ORACLES,
     **onnx_operators.ORACLES,
     **scipy_signal.ORACLES,

@@ -125,16 +125,6 @@ def tau_gru(params: Parameters, x: Tensor, hx: Sequence[Tensor], delay: int = 10
     return torch.stack(outputs), (h, torch.cat(past, -1))
 
 
-def sru(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
-    """c is a light GRU of units that see only themselves."""
-    own, none = torch.diag(params["v_f"]), x.new_zeros(2 * [len(params["v_f"])])
-    weights = {"weight_ih": torch.cat([params["W_f"], params["W"]]), "weight_hh": torch.cat([own, none])}
-    weights["bias_ih"] = torch.cat([params["b_f"], torch.zeros_like(params["b_f"])])
-    c, final = run_cell(torchrecurrent.LiGRUCell, weights, x, hx, nonlinearity="identity")
-    r = torch.sigmoid(linear(x, params["W_r"], params["b_r"]) + params["v_r"] * torch.cat([hx[0][None], c[:-1]]))
-    return torch.lerp(linear(x, params["W_h"]), c, r), final
-
-
 def gru_d(params: Parameters, x: Tensor, hx: Sequence[Tensor], *, m: Tensor, dt: Tensor) -> Found:
     """The GRU of its MUT2 on (u, m), from a state that has faded."""
     h, last = hx
@@ -184,7 +174,6 @@ ORACLES: dict[str, Oracle] = {
     "t_lstm": t_lstm,
     "intersection_rnn": intersection_rnn,
     "nas_cell": nas_cell,
-    "sru": sru,
     "gru_d": gru_d,
     "lem": lem,
     "tau_gru": tau_gru,

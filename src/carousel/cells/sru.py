@@ -13,8 +13,8 @@ Known for: training as fast as a convolution: the loop over time is elementwise.
 Deviates from the paper: it has x_t in place of W_h x_t, which asks for as many inputs as units; with fewer or more the
 authors' package has W_h too. The constant that scales x_t is left to W_h. Matrices start uniformly with variance
 1 / input_size, biases at 0, as in the paper.
-Oracle: torchrecurrent's LiGRUCell, which gives c with the identity for relu, diag(v_f) for its gate's recurrent matrix
-and zero for the other; the highway from c to h beside it is written anew.
+Oracle: the authors' package sru, with W, W_f, W_r and W_h one unit after the other in its weight, (v_f, v_r) in its
+weight_c and (b_f, b_r) in its bias.
 """
 
 from functools import partial
