@@ -104,6 +104,12 @@ def test_zoneout_keeps_old_values_in_training() -> None:
     assert not torch.equal(seen["zoneout_h"][0], seen["zoneout_h"][2])
 
 
+def test_a_state_that_starts_at_infinity_is_not_zoned_out() -> None:
+    with pytest.raises(ca.CellError, match="the state m of slstm starts from -inf"):
+        ca.zoneout(cells.slstm, h=0.1, m=0.1)
+    ca.zoneout(cells.slstm, h=0.1, m=0.0)
+
+
 def test_an_own_output_does_not_follow() -> None:
     """What is returned beside the states is computed from what is not zoned out."""
 

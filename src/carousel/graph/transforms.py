@@ -8,10 +8,12 @@ others in a `concat`. What is computed from a sum, such as the new state, is not
 from __future__ import annotations
 
 import difflib
+import math
 import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from carousel.errors import CellError
 from carousel.graph.cell import Cell
 from carousel.graph.levels import CONSTANT, levels
 from carousel.graph.rewriting import How, Rewriting, Transformed, transform
@@ -32,13 +34,20 @@ def zoneout(cell: Cell, /, **probability: float) -> Cell:
 
     The rest of the step goes on with the values that are not zoned out, as in the paper, where h is computed from the
     new c; an output that is a state is the zoned-out state. Masks are side inputs `zoneout_h`, drawn at each step.
-    Raises ValueError for what is no state of the cell, or no probability below 1.
+    Raises ValueError for what is no state of the cell, or no probability below 1, and CellError for a state that starts
+    at infinity, which has no expectation.
 
     >>> from carousel.cells import lstm
     >>> zoneout(lstm, h=0.05, c=0.5).sides["zoneout_c"]
     Side(kind='step', width='hidden_size', keep=0.5, scaled=False)
     """
     rates = _probabilities("zoneout", cell, probability, cell.states)
+    for state in rates:
+        if math.isinf(cell.initial[state]):
+            raise CellError(
+                f"zoneout: the state {state} of {cell.name} starts from {cell.initial[state]}, which has no "
+                f"expectation with its new value. Leave it out, as all states that only keep others in range."
+            )
     r = Rewriting(cell)
     for _ in r.copying():
         pass
