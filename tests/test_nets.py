@@ -89,6 +89,29 @@ def test_what_cannot_be_unrolled_in_depth_is_refused() -> None:
         ca.InDepth(ca.cells.gru, size=4, depth=2)
     with pytest.raises(ValueError, match=r"x has shape \(3, 5\), expected \(..., 4\)"):
         ca.InDepth(ca.cells.highway, size=4, depth=2)(torch.zeros(3, 5))
+    with pytest.raises(TypeError, match="cell is a str, expected a cell"):
+        ca.InDepth("highway", size=4, depth=2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="x is float64, the parameters are float32"):
+        ca.InDepth(ca.cells.highway, size=4, depth=2)(torch.zeros(3, 4, dtype=F64))
+
+
+def test_what_a_cell_fixes_is_not_learned_in_depth() -> None:
+    @ca.cell(fixed={"b": 0.5})
+    def fixed(x, h, p):
+        return ca.tanh(p.U @ h + p.b)
+
+    net = ca.InDepth(fixed, size=4, depth=2)
+    assert [name for name, _ in net.named_parameters()] == ["U_l0", "U_l1"]
+    x = torch.randn(3, 4)
+    assert_close(net(x), torch.tanh(torch.tanh(x @ net.U_l0.T + 0.5) @ net.U_l1.T + 0.5))
+
+
+@pytest.mark.parametrize("engine", ["eager", "native"])
+def test_depth_keeps_its_precision_under_autocast(engine: str) -> None:
+    net, x = ca.InDepth(ca.cells.highway, size=4, depth=3, engine=engine), torch.randn(3, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = net(x)
+    assert torch.equal(y, net(x))
 
 
 # -- attention
@@ -136,6 +159,28 @@ def test_padding_changes_nothing(cell: ca.Cell, attention: str) -> None:
         alone, own = net(source[:length, b : b + 1], target[:, b : b + 1])
         assert_close(scores[:, b], alone[:, 0])
         assert_close(weights[:, b, :length], own[:, 0])
+
+
+def test_what_a_net_of_two_stacks_cannot_read_is_refused() -> None:
+    net = ca.EncoderDecoder(ca.cells.gru, 5, 6, embedding_size=3, hidden_size=4)
+    source, target = torch.zeros(7, 2, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long)
+    for wrong in (target[:0], target[:, :1], target[0]):
+        with pytest.raises(ValueError, match=r"target has shape .* expected \(T, B\) and \(S, B\)"):
+            net(source, wrong)
+    with pytest.raises(ValueError, match="lengths lie between 3 and 8, expected 0 to 7"):
+        net(source, target, lengths=[3, 8])
+    with pytest.raises(ValueError, match="lengths are .*, expected numbers from 1"):
+        net(source, target, lengths=[3, 0])
+    with pytest.raises(ValueError, match=r"source has shape \(7,\), expected \(S, B\)"):
+        net.generate(source[:, 0], start=0, stop=1)
+    with pytest.raises(ValueError, match="max_steps is 0"):
+        net.generate(source, start=0, stop=1, max_steps=0)
+
+
+def test_frames_are_read_forward() -> None:
+    for option in ("batch_first", "bidirectional"):
+        with pytest.raises(ValueError, match=f"{option} was given, but frames are"):
+            ca.EncoderForecaster(1, [4], 3, **{option: True})
 
 
 def projected() -> ca.Cell:
@@ -216,6 +261,11 @@ def test_hierarchical_rows_are_their_own() -> None:
         assert_close(y[: len(alone), b], alone[:, 0])
     with pytest.raises(ValueError, match="2 hidden_sizes, 1 windows and 1 between were given"):
         ca.HierarchicalSubsampling(ca.cells.gru, 2, (4, 5), (2,))
+    with pytest.raises(ValueError, match="lengths lie between -1 and 14, expected 0 to 13"):
+        net(x, [-1, 14, 1, 1])
+    with pytest.raises(ValueError, match=r"x has shape \(13, 4\), expected \(T, B, D\) with D = 2"):
+        net(x[..., 0])
+    assert net(x[:, :0])[0].shape == (3, 0, net.output_size) and net(x[:0])[0].shape == (0, 4, net.output_size)
 
 
 def test_windows_are_filled_with_zeros() -> None:

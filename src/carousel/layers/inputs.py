@@ -8,6 +8,7 @@ directions, w the width of what is meant.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,11 @@ def autocasting(x: Tensor) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """A block in which autocast is off on x's device: recurrences do not bear half precision well."""
+    return torch.autocast(x.device.type, enabled=False) if autocasting(x) else nullcontext()
+
+
 def _check_input(form: Form, x: Tensor, input_size: int, weight: Tensor | None) -> None:
     name, dims = form.name, form.dims
     if x.dim() not in (2 + dims, 3 + dims) or x.shape[-1 - dims] != input_size:
@@ -131,8 +137,12 @@ def _check_input(form: Form, x: Tensor, input_size: int, weight: Tensor | None) 
     form.space = tuple(x.shape[x.dim() - dims :])
     if 0 in form.space:
         raise ValueError(f"{name}: x has shape {tuple(x.shape)}, which are images without a single position.")
-    if weight is None:
-        return
+    if weight is not None:
+        check_kind(name, x, weight)
+
+
+def check_kind(name: str, x: Tensor, weight: Tensor) -> None:
+    """ValueError unless x has the device of the parameters, and their dtype where autocast does not see to it."""
     if x.device != weight.device:
         raise ValueError(f"{name}: x is on {x.device}, the parameters on {weight.device}. Move one to the other.")
     if x.dtype != weight.dtype and not autocasting(x):

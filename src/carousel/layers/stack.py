@@ -7,7 +7,6 @@ the width of what is meant.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +19,7 @@ from carousel import engines
 from carousel.engines import convolution, stepwise
 from carousel.engines.params import Parameters
 from carousel.layers import checkpoint
-from carousel.layers.inputs import AXES, Lengths, autocasting, read_input, read_resets, read_sides, read_states
+from carousel.layers.inputs import AXES, Lengths, read_input, read_resets, read_sides, read_states, without_autocast
 from carousel.layers.masks import mask
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def forward(
     check_record(stack.name, cell, record)
     form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths, stack.dims)
     if weight is not None and x.dtype != weight.dtype:
-        x = x.to(weight.dtype)  # autocast made it what it is, and recurrences do not bear half precision well
+        x = x.to(weight.dtype)  # autocast made it what it is
     states = read_states(form, hx, cell.states, stack.state_shapes, len(ends), x)
     cuts = read_resets(form, resets, x)
     widths = {name: cell.side_width(name, **sizes) for name in cell.sides}
@@ -102,7 +101,7 @@ def forward(
     if stack.dims:
         stack = stack._replace(scan=partial(convolution.scan, space=form.space))
 
-    with torch.autocast(x.device.type, enabled=False) if autocasting(x) else nullcontext():
+    with without_autocast(x):
         y, final, seen = run(stack, weights, ends, x, states, form.each_row(lengths), cuts, record, given)
     y, final = form.images(y), tuple(map(form.images, final))
     if not form.batched:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from carousel.graph import Cell
 from carousel.layers import Recurrent
+from carousel.layers.inputs import Lengths, read_lengths
 from carousel.nets.attention import AdditiveAttention, MultiplicativeAttention
 
 State = tuple[Tensor, ...]
@@ -78,15 +79,22 @@ class EncoderDecoder(nn.Module):
         self.together = nn.Linear(y + keys, hidden_size)
         self.output = nn.Linear(hidden_size, target_size)
 
-    def forward(self, source: Tensor, target: Tensor, *, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, source: Tensor, target: Tensor, *, lengths: Lengths | None = None) -> tuple[Tensor, Tensor]:
         """Scores (T, B, V) of each next token, and the attention weights (T, B, S).
 
         Args:
             source: (S, B) whole numbers.
             target: (T, B), what the decoder reads at each step: the wanted tokens, one step late.
             lengths: (B,) of the source, from 1 to S.
+
+        Raises TypeError or ValueError for input that does not fit.
         """
-        keys, memory = self._encode(source, lengths)
+        if target.dim() != 2 or target.shape[1:] != source.shape[1:] or not len(target):
+            raise ValueError(
+                f"EncoderDecoder: target has shape {tuple(target.shape)} and source {tuple(source.shape)}, expected "
+                f"(T, B) and (S, B) with T = 1 at least."
+            )
+        keys, lengths, memory = self._encode(source, lengths)
         scores, weights = [], []
         for token in target:
             score, weight, memory = self._step(token, keys, lengths, memory)
@@ -96,13 +104,16 @@ class EncoderDecoder(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, source: Tensor, start: int, stop: int, *, max_steps: int = 100, lengths: Tensor | None = None
+        self, source: Tensor, start: int, stop: int, *, max_steps: int = 100, lengths: Lengths | None = None
     ) -> tuple[Tensor, Tensor]:
         """The likeliest token at each step, until `stop` or `max_steps`.
 
-        Returns the tokens (T, B), `stop` where a row has ended, and the attention weights (T, B, S).
+        Returns the tokens (T, B), `stop` where a row has ended, and the attention weights (T, B, S). Raises ValueError
+        for fewer steps than one, or a source that does not fit.
         """
-        keys, memory = self._encode(source, lengths)
+        if max_steps < 1:
+            raise ValueError(f"EncoderDecoder: max_steps is {max_steps}, expected at least 1.")
+        keys, lengths, memory = self._encode(source, lengths)
         token = source.new_full((source.shape[1],), start)
         ended = torch.zeros_like(token, dtype=torch.bool)
         tokens, weights = [], []
@@ -116,8 +127,12 @@ class EncoderDecoder(nn.Module):
                 break
         return torch.stack(tokens), torch.stack(weights)
 
-    def _encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Tensor, tuple[Tensor, State]]:
-        """The keys (S, B, k), and what the decoder remembers before its first step: what is fed, and its state."""
+    def _encode(self, source: Tensor, lengths: Lengths | None) -> tuple[Tensor, Tensor | None, tuple[Tensor, State]]:
+        """The keys (S, B, k), their lengths, and what the decoder remembers before its first step: what is fed, and its
+        state."""
+        if source.dim() != 2:
+            raise ValueError(f"EncoderDecoder: source has shape {tuple(source.shape)}, expected (S, B).")
+        lengths = read_lengths("EncoderDecoder", lengths, *source.shape)
         keys, (ends, *_) = self.encoder(self.source(source), lengths=lengths)
         cell, B, layers = self.decoder.cell, source.shape[1], self.decoder.num_layers
         shapes = cell.state_shapes(**self.decoder.sizes)
@@ -133,7 +148,7 @@ class EncoderDecoder(nn.Module):
             fed = first[-1]
         else:  # a state that is no output cannot ask
             fed = first.new_zeros(B, y)
-        return keys, (fed, (first, *others))
+        return keys, lengths, (fed, (first, *others))
 
     def _step(
         self, token: Tensor, keys: Tensor, lengths: Tensor | None, memory: tuple[Tensor, State]

@@ -32,7 +32,7 @@ class EncoderForecaster(nn.Module):
         kernel_size, recurrent_kernel_size, dims: as `ConvRecurrent`.
         cell: of all layers; its first state is the hidden one.
         read: "all" layers' hidden states make a frame, or that of the "last" alone.
-        options: as `ConvRecurrent`, for every layer.
+        options: as `ConvRecurrent`, for every layer; but time comes first, and layers read forward.
 
     Raises:
         TypeError, ValueError: for an argument that does not fit.
@@ -59,6 +59,12 @@ class EncoderForecaster(nn.Module):
             raise ValueError(f'EncoderForecaster: read is {read!r}, expected "all" or "last".')
         if not hidden_channels:
             raise ValueError("EncoderForecaster: hidden_channels is empty, expected the channels of each layer.")
+        for option in ("batch_first", "bidirectional"):
+            if options.get(option):
+                raise ValueError(
+                    f"EncoderForecaster: {option} was given, but frames are (T, B, C, *space) and read forward, since "
+                    f"the net goes on from the last. Leave it out."
+                )
         self.read = read
         up, down = list(hidden_channels), list(reversed(hidden_channels))
 

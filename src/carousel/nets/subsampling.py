@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from carousel.graph import Cell
 from carousel.layers import Recurrent
+from carousel.layers.inputs import Lengths, read_lengths
 
 
 class HierarchicalSubsampling(nn.Module):
@@ -68,13 +69,20 @@ class HierarchicalSubsampling(nn.Module):
             width = width if units is None else units
         self.output_size = width
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, lengths: Lengths | None = None) -> tuple[Tensor, Tensor | None]:
         """The last level's output (T', B, output_size), and its lengths (None if none were given).
 
         Args:
             x: (T, B, D).
             lengths: (B,) whole numbers from 0 to T; T' and theirs are divided by every window, rounded up.
+
+        Raises TypeError or ValueError for input that does not fit.
         """
+        if x.dim() != 3 or x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"HierarchicalSubsampling: x has shape {tuple(x.shape)}, expected (T, B, D) with D = {self.input_size}."
+            )
+        lengths = read_lengths("HierarchicalSubsampling", lengths, *x.shape[:2])
         for window, layer, gather in zip(self.windows, self.levels, self.gather, strict=True):
             x, lengths = join(x, window, lengths)
             x = gather(layer(x, lengths=lengths)[0])
@@ -96,4 +104,4 @@ def join(x: Tensor, window: int, lengths: Tensor | None = None) -> tuple[Tensor,
         x = torch.where(within.unsqueeze(-1), x, 0)
         lengths = (lengths + window - 1) // window
     x = F.pad(x, (0, 0, 0, 0, 0, -T % window))
-    return x.view(-1, window, B, D).transpose(1, 2).reshape(-1, B, window * D), lengths
+    return x.unflatten(0, (len(x) // window, window)).transpose(1, 2).flatten(2), lengths

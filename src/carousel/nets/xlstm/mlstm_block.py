@@ -6,7 +6,6 @@ Legend: T time, B batch, D features of the block, I inner features, d = I / head
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from carousel.cells.mlstm import EPS, forget_bias_, input_bias_
 from carousel.cells.mlstm_forms import chunkwise, recurrent
-from carousel.layers.inputs import autocasting
+from carousel.layers.inputs import without_autocast
 from carousel.nets.xlstm.parts import (
     BlockDiagonal,
     CausalConv,
@@ -131,8 +130,8 @@ class MLSTMBlock(SequenceNet):
         self, q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, memory: Any, timing: Timing
     ) -> tuple[Tensor, State]:
         """h (T, B, I) and the memory after the last step; in a step past a row's end i is 0 and f is 1."""
-        dtype, off = self.skip.dtype, autocasting(q)
-        with torch.autocast(q.device.type, enabled=False) if off else nullcontext():
+        dtype = self.skip.dtype
+        with without_autocast(q):
             q, k, v = (value.to(dtype).unflatten(-1, (self.heads, -1)).permute(1, 2, 0, 3) for value in (q, k, v))
             i, f = i.to(dtype), f.to(dtype)
             if timing.active is not None:
