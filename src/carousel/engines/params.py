@@ -38,6 +38,29 @@ class Parameters:
             return params
         return cls(tuple(params.values()), tuple((name, k, 0, 0) for k, name in enumerate(params)))
 
+    @classmethod
+    def stacked(cls, params: Parameters | Mapping[str, Tensor]) -> Parameters:
+        """The parameters as rows of few tensors, for many short calls: each tensor costs a call, whatever its size.
+
+        >>> import torch
+        >>> few = Parameters.stacked({"a": torch.zeros(2), "W": torch.ones(3, 4), "b": torch.ones(5)})
+        >>> [tuple(tensor.shape) for tensor in few.tensors], few["b"]
+        ([(7,), (3, 4)], tensor([1., 1., 1., 1., 1.]))
+        """
+        groups: dict[object, list[str]] = {}
+        for name in params:
+            alike = params[name].dim() in (1, 2)
+            groups.setdefault(tuple(params[name].shape[1:]) if alike else name, []).append(name)
+        tensors, layout = [], []
+        for k, names in enumerate(groups.values()):
+            own = [params[name] for name in names]
+            tensors.append(torch.cat(own) if len(own) > 1 else own[0])
+            start = 0
+            for name, tensor in zip(names, own, strict=True):
+                layout.append((name, k, start, len(tensor) if len(own) > 1 else 0))
+                start += len(tensor) if len(own) > 1 else 0
+        return cls(tensors, tuple(layout))
+
     def __getitem__(self, name: str) -> Tensor:
         for known, k, start, length in self.layout:
             if known == name:

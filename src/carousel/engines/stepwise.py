@@ -118,7 +118,7 @@ class Steps:
         self.engine, self.cell, self.sizes, self.x, self.dims = engine, cell, sizes, x, len(space)
         self.product, self.level = Convolution(space), levels(cell.step, cell.sides)
         own = {name: params[name] for name, p in cell.step.parameters.items() if p.kind != "matrix"}
-        self.vectors = Parameters.of({name: value for name, value in own.items() if name not in vectors})
+        self.vectors = Parameters.stacked({name: value for name, value in own.items() if name not in vectors})
         self.plan = _plan(cell, frozenset(vectors))
         steps = torch.arange(len(x), dtype=x.dtype, device=x.device)
         per_step = {n: v for n, v in sides.items() if cell.sides[n].kind == "step"}

@@ -153,7 +153,7 @@ def scan(
     outside the image from `initial`, (n * w) each; None is zero.
     """
     state = tuple(x.new_zeros(0, width) for width in cell.state_widths(**sizes))
-    found: list[tuple[Tensor, dict[str, Tensor]]] = []
+    few, found = Parameters.stacked(params), list[tuple[Tensor, dict[str, Tensor]]]()
     for t, rows in enumerate(moved(x, fronts.order).unsqueeze(0).split(fronts.counts, 1)):
         state = _taken_over(fronts, t, state, initial)
         # A diagonal is a batch of which every row is one step long.
@@ -163,7 +163,7 @@ def scan(
             sizes,
             rows,
             state,
-            params,
+            few,
             sides={},
             lengths=None,
             resets=None,
