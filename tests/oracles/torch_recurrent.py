@@ -115,6 +115,12 @@ def fast_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], f: str = "tanh
     return run_cell(torchrecurrent.FastRNNCell, weights, x, hx, nonlinearity=f)
 
 
+def leaky_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], alpha: float = 0.2, f: str = "tanh") -> Found:
+    """Its FastRNN, the sigmoids of whose two scalars are alpha and 1 - alpha."""
+    logit = x.new_tensor(alpha).logit()
+    return fast_rnn({**params, "alpha": logit, "beta": -logit}, x, hx, f)
+
+
 def fast_grnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     low_rank = "W_1" in params
     weights = {
@@ -173,6 +179,7 @@ ORACLES: dict[str, Oracle] = {
     "mut3": gated(torchrecurrent.MUT3Cell, "zrh", "zrh"),
     "minimal_gated_unit": gated(torchrecurrent.MGUCell, "fh", "fh"),
     "multiplicative_lstm": multiplicative_lstm,
+    "leaky_rnn": leaky_rnn,
     "t_rnn": t_rnn,
     "ugrnn": ugrnn,
     "minimal_rnn": minimal_rnn,

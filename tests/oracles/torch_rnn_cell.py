@@ -63,14 +63,6 @@ def clockwork_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], periods: 
     return torch.stack(outputs), (h,)
 
 
-def leaky_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor], alpha: float = 0.2, f: str = "tanh") -> Found:
-    (h,), outputs = hx, []
-    for x_t in x:
-        h = h.lerp(plain_step(params["W"], params["U"], params["b"], x_t, h, f), alpha)
-        outputs.append(h)
-    return torch.stack(outputs), (h,)
-
-
 def multiplicative_rnn(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     (h,), outputs = hx, []
     for x_t in x:
@@ -100,7 +92,6 @@ def jordan(
 
 ORACLES = {
     "jordan": jordan,
-    "leaky_rnn": leaky_rnn,
     "multiplicative_rnn": multiplicative_rnn,
     "clockwork_rnn": clockwork_rnn,
     "lipschitz_rnn": lipschitz_rnn,

@@ -9,7 +9,8 @@ One step of size alpha of h' = -h + f(W x + U h + b), in units of the neurons' t
 Known for: reservoirs, and models of what populations of neurons do.
 Deviates from the paper: all weights are learned, where its reservoir is drawn once and kept (`requires_grad_(False)`);
 its leaking rate and its gain are one number, alpha, 0.2 here; there is a bias, and no feedback from an output layer.
-Oracle: torch.nn.RNNCell, which makes f(...), beside what is kept; with alpha 1, torch.nn.RNN.
+Oracle: torchrecurrent's FastRNNCell, whose two scalars are the logits of alpha and of 1 - alpha; with alpha 1,
+torch.nn.RNN.
 """
 
 from carousel.graph import cell, tanh

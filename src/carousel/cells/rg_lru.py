@@ -12,7 +12,8 @@ arXiv:2402.19427.
 c is 8. Lambda starts so that sigmoid(Lambda) ** c is uniform from 0.9 to 0.999. v_t is what the paper calls x_t, the
 output of the layers below, as wide as h.
 Known for: language models of billions of parameters with a state of fixed size (Hawk, Griffin, RecurrentGemma).
-Deviates from the paper: W takes the input to the width of h.
+Deviates from the paper: W takes the input to the width of h. (The authors' program lets the first input of a sequence
+in without sqrt(1 - a_t ** 2), of which the paper says nothing.)
 Oracle: torchrecurrent's TRNNCell, given the logit of a_t and the input so scaled that 1 - a_t brings it to size; a_t
 and that input are written anew.
 """
