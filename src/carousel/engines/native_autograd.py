@@ -22,16 +22,16 @@ def call(
     """Runs a plan; returns the values of every step (T, B, w), the final states (B, w), then what is kept."""
     if torch.compiler.is_compiling():
         return torch.ops.carousel.scan(list(inputs), lengths, resets, text, reverse)
-    if torch._C._are_functorch_transforms_active():
-        return Scan.apply(text, reverse, lengths, resets, *inputs)
-    if parse(text).backward is None:
+    if parse(text).backward is None and not torch._C._are_functorch_transforms_active():
         return run_forward(text, reverse, lengths, resets, inputs)
-    return _apply(Scan, text, reverse, lengths, resets, *inputs)
+    return apply(Scan, text, reverse, lengths, resets, *inputs)
 
 
-def _apply(function: Any, *args: Any) -> Any:
-    """`function.apply` outside of `torch.func`, without the look at its signature, which takes longer than a short
+def apply(function: Any, *args: Any) -> Any:
+    """`function.apply`, outside of `torch.func` without the look at its signature, which takes longer than a short
     sequence does."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return function.apply(*args)
     return super(torch.autograd.Function, function).apply(*args)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from carousel import engines
 from carousel.engines.evaluate import apply, evaluate, needed
 from carousel.engines.images import Convolution
+from carousel.engines.native_autograd import apply as apply_function
 from carousel.engines.native_call import side_by_side
 from carousel.engines.params import Parameters
 from carousel.graph.cell import Cell
@@ -245,7 +246,7 @@ class Steps:
             totals = {block: early[block] for block in blocks if block in early}
             self._sums(late, rows, totals)
             for block in blocks:
-                parts = _Split.apply(totals[block], *(self._width(total) for total in block.sums))
+                parts = apply_function(_Split, totals[block], *(self._width(total) for total in block.sums))
                 given |= {total.side: part for total, part in zip(block.sums, parts, strict=True)}
             last = stage is self.plan[-1][0]
             if last or stage.rows:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from carousel import engines
+from carousel.engines.native_autograd import apply
 from carousel.engines.params import Parameters
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class _Moved(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple:
         index, empty, back, unused = ctx.saved_tensors
-        return _Moved.apply(gradient, back, unused, index, empty), None, None, None, None
+        return apply(_Moved, gradient, back, unused, index, empty), None, None, None, None
 
 
 def moved(rows: Tensor, move: Move) -> Tensor:
@@ -82,7 +83,7 @@ def moved(rows: Tensor, move: Move) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return _Moved.forward(rows, *move.there)
-    return _Moved.apply(rows, *move.there, *move.back)
+    return apply(_Moved, rows, *move.there, *move.back)
 
 
 class Fronts(NamedTuple):
