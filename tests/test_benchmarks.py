@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import carousel
-from benchmarks import cells, loops, report, rivals, timing
+from benchmarks import cells, loops, report, rivals, structured, timing
 from benchmarks.grid import QUICK, Shape, parse
 
 OURS = [rivals.BASELINE, "control", "carousel.LSTM", "carousel peephole", "Python loop"]
@@ -63,3 +63,16 @@ def test_cells_are_measured_beside_the_lstm() -> None:
     text = cells.markdown({"about": {"cpu": "c", "date": "d", "torch": "t", "carousel": "v", "variant": "k",
                                      "threads": [1]}, "rows": pair})  # fmt: skip
     assert "| `gru` | 4.50 |" in text
+
+
+@pytest.mark.parametrize("case", structured.QUICK, ids=lambda case: case.ours)
+def test_images_are_measured_beside_keras_and_loops(case: structured.Case) -> None:
+    structured.check(case, case.make())
+
+
+def test_measure_of_images() -> None:
+    rows = structured.measure(structured.QUICK[1], seconds=0.01)
+    assert len(rows) == 6 and all(row["ratio"] == 1 for row in rows if row["side"] == "carousel.MDLSTM")
+    about = {**dict.fromkeys(("cpu", "date", "torch", "carousel", "variant"), ""), "threads": [1]}
+    text = structured.markdown({"about": about, "rows": rows})
+    assert text.count("| MDLSTM") == 3

@@ -14,7 +14,8 @@ h_d and c_d are of the position one step back along the axis d. They stand side 
 an axis, and so do U_i,1 and U_i,2 in U_i; the new states hold the same block for the next position along every axis.
 In the function c and h of the position itself are s and y. `mdlstm.with_(axes=3)` has another number of axes than 2.
 `carousel.MDLSTM` runs it over images; in `carousel.Recurrent` all axes are time.
-Known for: recognising Arabic handwriting from pixels without a word of Arabic, in the competition of ICDAR 2009.
+Known for: Arabic handwriting recognised from pixels, 91.4 % of the words where the winner of an international
+competition had 87.2 %, by authors who knew no word of Arabic.
 Deviates from the paper: nothing; squashing functions are tanh.
 Oracle: torch.nn.LSTMCell, asked for i * g, for each f_d * c_d, and for h from their sum, given the sums of the gates.
 """
