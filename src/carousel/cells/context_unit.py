@@ -1,7 +1,7 @@
 """The context unit, which decays at a rate that it learns.
 
 Mozer, "A focused backpropagation algorithm for temporal pattern recognition", Complex Systems 3(4), 1989,
-http://www.complex-systems.com/abstracts/v03_i04_a04/.
+https://www.complex-systems.com/abstracts/v03_i04_a04/.
 
     c_t = d * c_{t-1} + f(W x_t + b)
 
