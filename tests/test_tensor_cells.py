@@ -260,6 +260,10 @@ def test_errors_of_shapes_and_declarations() -> None:
         layer_of(mlstm)(torch.zeros(1, 1, 3, dtype=torch.float64), tuple(torch.zeros(1, 1, 4, 2) for _ in range(3)))
     with pytest.raises(CellError, match="states= declares .A., the function's arguments are .B."):
         ca.tensor_cell(states={"A": (1,)}, shapes={})(lambda x, B, p: B)
+    with pytest.raises(CellError, match="<lambda>: an extent was given as 'hidden_size \\*\\* 2', expected sums"):
+        ca.tensor_cell(states={"A": ("hidden_size ** 2",)}, shapes={})(lambda x, A, p: A)
+    with pytest.raises(ValueError, match="heads is 'two', expected a whole number"):
+        ca.Recurrent(mlstm.with_(heads="two"), 3, 6)
     with pytest.raises(CellError, match="init= has 'V', which matches no parameter"):
         ca.tensor_cell(states={"A": (1,)}, shapes={"W": (1,)}, init={"V": 0.0})(lambda x, A, p: A)
     with pytest.raises(CellError, match="cannot be called inside another cell"):
@@ -267,6 +271,15 @@ def test_errors_of_shapes_and_declarations() -> None:
         @ca.cell
         def around(x, h, p):
             return mass_conserving_lstm(x, h, p)[0]
+
+
+@pytest.mark.parametrize("engine", ["eager", "whole"])
+def test_compiled_and_exported_it_computes_the_same(engine: str) -> None:
+    """Square matrices, so that none could be taken for its transpose without being seen."""
+    layer, x = ca.Recurrent(mlstm, 8, 8, engine=engine).double(), torch.randn(3, 2, 8, dtype=torch.float64)
+    torch._dynamo.reset()
+    assert_close(torch.compile(layer, backend="aot_eager")(x)[0], layer(x)[0])
+    assert_close(torch.export.export(layer, (x,)).module()(x)[0], layer(x)[0])
 
 
 # -- stored, copied, loaded

@@ -5,16 +5,11 @@ from __future__ import annotations
 import ast
 import difflib
 import numbers
-import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-_OPERATIONS: dict[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.floordiv,
-}
+Extent = int | str | tuple[Any, ...]  # a number, a name, or (sign, left, right): what torch.compile can trace
+SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
 def hint(given: str, known: Iterable[str]) -> str:
@@ -39,52 +34,87 @@ def check_sizes(name: str, known: Iterable[str], sizes: Mapping[str, Any]) -> No
     for size, value in sizes.items():
         least = 0 if size == "input_size" else 1  # a cell may run on its states alone
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: {size} is {value!r}, expected a positive whole number.")
+            raise ValueError(f"{name}: {size} is {value!r}, expected a whole number from {least} on.")
 
 
-def extent(written: int | str, values: Mapping[str, Any]) -> int:
-    """The number that an extent such as "hidden_size / heads" stands for.
+def parsed(written: int | str) -> Extent:
+    """An extent as it is written, read into parts.
 
-    Raises ValueError where it is no sum, difference, product or quotient of sizes, or no whole number from 0 on.
+    Raises ValueError where it is no sum, difference, product or quotient of sizes.
 
-    >>> extent("hidden_size / heads", {"hidden_size": 12, "heads": 4})
+    >>> parsed("hidden_size / heads")
+    ('/', 'hidden_size', 'heads')
+    """
+    try:
+        return _read(ast.parse(str(written), mode="eval").body)
+    except (SyntaxError, KeyError):
+        raise ValueError(
+            f"an extent was given as {written!r}, expected sums, differences, products and quotients of sizes and "
+            f"whole numbers, such as 'hidden_size / heads'."
+        ) from None
+
+
+def _read(node: ast.expr) -> Extent:
+    """KeyError for what belongs to no extent."""
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.BinOp):
+        return SIGNS[type(node.op)], _read(node.left), _read(node.right)
+    raise KeyError(type(node))
+
+
+def names_in(extent: Extent) -> list[str]:
+    """The names in an extent, from left to right.
+
+    >>> names_in(parsed("hidden_size / heads"))
+    ['hidden_size', 'heads']
+    """
+    if isinstance(extent, tuple):
+        return [*names_in(extent[1]), *names_in(extent[2])]
+    return [extent] if isinstance(extent, str) else []
+
+
+def value_of(extent: Extent, values: Mapping[str, Any]) -> int:
+    """The number that an extent stands for. Raises ValueError where that is no whole number from 0 on.
+
+    >>> value_of(parsed("hidden_size / heads"), {"hidden_size": 12, "heads": 4})
     3
     """
-    found = _value(_parsed(written), values, str(written))
+    found = _value(extent, values)
     if found < 0:
-        raise ValueError(f"{written} is {found} for {_given(_parsed(written), values)}, expected 0 at least.")
+        raise ValueError(f"{in_words(extent)} is {found} for {_given(extent, values)}, expected 0 at least.")
     return found
 
 
-def names_in(written: int | str) -> list[str]:
-    """The names in an extent, from left to right.
+def _value(extent: Extent, values: Mapping[str, Any]) -> int:
+    if isinstance(extent, int):
+        return extent
+    if isinstance(extent, str):
+        if not isinstance(values[extent], int):
+            raise ValueError(f"{extent} is {values[extent]!r}, expected a whole number.")
+        return int(values[extent])
+    sign, a, b = extent[0], _value(extent[1], values), _value(extent[2], values)
+    if sign == "/":
+        if b < 1 or a % b:
+            raise ValueError(f"{in_words(extent)} is no whole number for {_given(extent, values)}.")
+        return a // b
+    return a + b if sign == "+" else a - b if sign == "-" else a * b
 
-    >>> names_in("hidden_size / heads")
-    ['hidden_size', 'heads']
+
+def in_words(extent: Extent) -> str:
+    """An extent in words.
+
+    >>> in_words(parsed("(hidden_size + 2) / heads"))
+    '(hidden_size + 2) / heads'
     """
-    return [node.id for node in ast.walk(_parsed(written)) if isinstance(node, ast.Name)]
+    if not isinstance(extent, tuple):
+        return str(extent)
+    sign, *parts = extent
+    left, right = (f"({in_words(part)})" if isinstance(part, tuple) else in_words(part) for part in parts)
+    return f"{left} {sign} {right}"
 
 
-def _parsed(written: int | str) -> ast.expr:
-    try:
-        return ast.parse(str(written), mode="eval").body
-    except SyntaxError:
-        raise ValueError(f"an extent was given as {written!r}, expected such as 'hidden_size / heads'.") from None
-
-
-def _value(node: ast.expr, values: Mapping[str, Any], written: str) -> int:
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    if isinstance(node, ast.Name) and isinstance(values.get(node.id), int):
-        return int(values[node.id])
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-        a, b = (_value(part, values, written) for part in (node.left, node.right))
-        if isinstance(node.op, ast.Div) and (b < 1 or a % b):
-            raise ValueError(f"{written} is no whole number for {_given(node, values)}.")
-        return _OPERATIONS[type(node.op)](a, b)
-    known = ", ".join(name for name, value in values.items() if isinstance(value, int))
-    raise ValueError(f"an extent was given as {written!r}, expected sums and products of numbers and of {known}.")
-
-
-def _given(node: ast.expr, values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {values[name]}" for name in dict.fromkeys(names_in(ast.unparse(node))))
+def _given(extent: Extent, values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {values[name]}" for name in dict.fromkeys(names_in(extent)))

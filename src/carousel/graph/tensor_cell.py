@@ -20,7 +20,7 @@ from carousel.graph.arguments import RESERVED_SIZES, read_arguments
 from carousel.graph.cell import Cell, find
 from carousel.graph.patterns import lookup
 from carousel.graph.show import written
-from carousel.graph.sizes import check_sizes, extent, hint, names_in
+from carousel.graph.sizes import Extent, check_sizes, hint, names_in, parsed, value_of
 from carousel.graph.values import Parameters
 
 Shape = tuple[int | str, ...]
@@ -72,13 +72,22 @@ class TensorCell:
         self.recordable = self.states
         self.initial = {**dict.fromkeys(self.states, 0.0), **declared.initial}
         self.init, self.fixed = dict(declared.init), dict(declared.fixed)
+        self._extents = self._parsed()
         self.sizes = self._sizes()
         self._check()
 
-    def _sizes(self) -> tuple[str, ...]:
+    def _parsed(self) -> dict[int | str, Extent]:
+        """Every extent in the declarations, as it is written and as it was read."""
         declared = self.declared
         parts = [part for shape in (*declared.shapes.values(), *declared.states.values()) for part in shape]
         parts += [declared.output, *(str(side.width) for side in self.sides.values())]
+        try:
+            return {part: parsed(part) for part in parts}
+        except ValueError as error:
+            raise CellError(f"{self.name}: {error}") from None
+
+    def _sizes(self) -> tuple[str, ...]:
+        parts = self._extents.values()
         found = dict.fromkeys(name for part in parts for name in names_in(part) if name not in self.options)
         first = [name for name in ("input_size", "hidden_size") if name == "input_size" or name in found]
         return (*first, *(name for name in found if name not in first))
@@ -189,7 +198,7 @@ class TensorCell:
     def _resolved(self, shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:
         self.check_sizes(sizes)
         try:
-            return tuple(extent(part, {**sizes, **self.options}) for part in shape)
+            return tuple(value_of(self._extents[part], {**sizes, **self.options}) for part in shape)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
 
