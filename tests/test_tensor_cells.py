@@ -273,6 +273,7 @@ def test_errors_of_shapes_and_declarations() -> None:
             return mass_conserving_lstm(x, h, p)[0]
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch's own, where it compiles parts
 @pytest.mark.parametrize("engine", ["eager", "whole"])
 def test_compiled_and_exported_it_computes_the_same(engine: str) -> None:
     """Square matrices, so that none could be taken for its transpose without being seen."""
