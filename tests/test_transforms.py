@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -54,8 +55,14 @@ def recurrent(cell: Cell) -> Cell:
     return ca.recurrent_dropout(cell, **dict.fromkeys(names, 0.4))
 
 
+def zoned_out(cell: Cell) -> Cell:
+    """Every state that starts from a number: of the others there is no expectation."""
+    names = [state for state in cell.states if math.isfinite(cell.initial[state])]
+    return ca.zoneout(cell, **dict.fromkeys(names, 0.3))
+
+
 TRANSFORMS: dict[str, Callable[[Cell], Cell]] = {
-    "zoneout": lambda cell: ca.zoneout(cell, **dict.fromkeys(cell.states, 0.3)),
+    "zoneout": zoned_out,
     "variational_dropout": variational,
     "recurrent_dropout": recurrent,
     "layer_normalized": lambda cell: ca.layer_normalized(cell, eps=0.1),
