@@ -26,14 +26,15 @@ CONSTRUCTION = [
     ({"dropout": 2}, ValueError, "lstm: dropout is 2, expected a probability from 0 to 1."),
     ({"engine": "gpu"}, ValueError, "engine is 'gpu', expected one of: auto, native, torch, whole, eager."),
     ({"checkpoint_every": 0}, ValueError, "lstm: checkpoint_every is 0, expected a positive whole number of steps"),
-    ({"proj_size": 3}, TypeError, "lstm: there is no size 'proj_size'."),
+    ({"proj_size": 3}, TypeError, "lstm: there is no argument or size 'proj_size'."),
     ({"cell": zoo.projected_lstm}, TypeError, "projected_lstm: proj_size missing"),
     ({"cell": zoo.slstm, "hidden_size": 7}, ValueError, "not divisible into the 4 blocks"),
     ({"masks": {"m": 0.5}}, ValueError, "lstm: masks has 'm', but the cell's masks are: none."),
     ({"cell": zoo.zoneout_lstm, "masks": {"z_h": 0}}, ValueError, "masks['z_h'] is 0, expected a probability above 0"),
     ({"cell": zoo.counting, "checkpoint_every": 3}, ValueError, "counting reads the step index, so checkpoint_every"),
     ({"cell": lambda x, h, p: h}, TypeError, "Recurrent: cell is a function, expected a cell made by @carousel.cell."),
-    ({"cell": "lstm"}, TypeError, "Recurrent: cell is a str, expected a cell made by @carousel.cell."),
+    ({"cell": "lstm"}, TypeError, "a cell made by @carousel.cell. The registered one is carousel.cells.load('lstm')"),
+    ({"num_layer": 2}, TypeError, "lstm: there is no argument or size 'num_layer'. Did you mean 'num_layers'?"),
 ]
 
 
@@ -54,6 +55,7 @@ CALLS = [
     ({"x": X[0, :, 1:]}, ValueError, "x has shape (2, 4), expected (T, D) with D = 5"),
     ({"x": X.double()}, ValueError, "x is float64, the parameters are float32. Convert x with x.to(torch.float32), or"),
     ({"hx": torch.zeros(1, B, H)}, TypeError, "hx is a tensor, expected a tuple of 2: (h, c)."),
+    ({"hx": (None, None)}, TypeError, "hx's h is a NoneType, expected a tensor."),
     ({"hx": states(1, B)[:1]}, TypeError, "hx is a tuple of 1, expected a tuple of 2: (h, c)."),
     (
         {"hx": states(2, B)},

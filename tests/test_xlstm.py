@@ -372,6 +372,7 @@ def test_it_learns_parity() -> None:
         (lambda: ca.XLSTM(8, ratio=(0, 0)), r"ratio is \(0, 0\), expected two numbers"),
         (lambda: ca.XLSTM(8, 2, slstm_at=[2]), "slstm_at has 2, expected numbers from 0 to 1"),
         (lambda: ca.XLSTM(8, 4, (3, 1), slstm_at=[2]), "ratio and slstm_at are both given"),
+        (lambda: ca.XLSTM(8, ratio=8), "ratio is 8, expected two numbers"),  # type: ignore[arg-type]
         (lambda: ca.XLSTM(8, ratio=()), r"ratio is \(\), expected two numbers"),
         (lambda: ca.XLSTM(8, slstm_at=[2]), "num_layers is None and slstm_at is given"),
         (lambda: ca.XLSTM(0), "size is 0, expected a positive whole number"),

@@ -212,7 +212,8 @@ class Cell:
                 if size.resolve(sizes) % parameter.heads:
                     raise ValueError(
                         f"{self.name}: {size} = {size.resolve(sizes)} is not divisible into the "
-                        f"{parameter.heads} blocks of {parameter.name}."
+                        f"{parameter.heads} blocks of {parameter.name}. Give a multiple of {parameter.heads}, or the "
+                        f"cell another number of blocks."
                     )
         for few, many in self.repeats:
             if many.resolve(sizes) % few.resolve(sizes):

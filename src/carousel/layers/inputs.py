@@ -250,6 +250,8 @@ def read_states(
     B, read = x.shape[1] // form.positions, []
     for name, shape, state in zip(names, shapes, hx, strict=True):
         frame = (*shape, *form.space)
+        if not isinstance(state, Tensor):
+            raise TypeError(f"{form.name}: hx's {name} is a {type(state).__name__}, expected a tensor.")
         if tuple(state.shape) != ((L, B, *frame) if form.batched else (L, *frame)):
             axes = ["L", "B", *map(str, frame)] if form.batched else ["L", *map(str, frame)]
             raise ValueError(

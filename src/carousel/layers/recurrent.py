@@ -5,6 +5,7 @@ Legend: T time, B batch, D input features, H hidden units, L layers x directions
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from carousel import engines
 from carousel.engines.params import Parameters
 from carousel.graph import AnyCell, Cell, TensorCell
 from carousel.graph.patterns import lookup, override
+from carousel.graph.sizes import hint
 from carousel.layers import stack as driver
 from carousel.layers.connections import Highway
 from carousel.layers.connections import connections as connect
@@ -85,7 +87,13 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(cell, Cell | TensorCell):
-            raise TypeError(f"Recurrent: cell is a {type(cell).__name__}, expected a cell made by @carousel.cell.")
+            by_name = f" The registered one is carousel.cells.load({cell!r})." if isinstance(cell, str) else ""
+            kind = type(cell).__name__
+            raise TypeError(f"Recurrent: cell is a {kind}, expected a cell made by @carousel.cell.{by_name}")
+        for name in sizes:
+            if name not in cell.sizes:
+                known = dict.fromkeys((*cell.sizes, *inspect.signature(type(self)).parameters))
+                raise TypeError(f"{cell.name}: there is no argument or size {name!r}.{hint(name, known)}")
         self.cell = cell
         self.input_size = _check_count(cell, "input_size", input_size, self._least_input)
         self.hidden_size = _check_count(cell, "hidden_size", hidden_size)

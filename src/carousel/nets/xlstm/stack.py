@@ -106,7 +106,7 @@ def _kinds(num_layers: int | None, ratio: tuple[int, int] | None, slstm_at: Sequ
 
 
 def _by_ratio(num_layers: int | None, ratio: tuple[int, int]) -> list[bool]:
-    if len(ratio) != 2 or min(ratio) < 0 or sum(ratio) == 0:
+    if not isinstance(ratio, Sequence) or len(ratio) != 2 or min(ratio) < 0 or sum(ratio) == 0:
         raise ValueError(f"XLSTM: ratio is {ratio!r}, expected two numbers: mLSTM to sLSTM blocks, such as (7, 1).")
     mlstm, slstm = ratio
     num_layers = mlstm + slstm if num_layers is None else num_layers
