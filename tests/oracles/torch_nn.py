@@ -100,12 +100,19 @@ def residual(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
     return torch.stack(ys), (h,)
 
 
+def slim_lstm(params: Parameters, x: Tensor, hx: Sequence[Tensor]) -> Found:
+    """What the gates do not see has weight zero."""
+    unseen = {f"{letter}_{gate}": torch.zeros_like(params[f"{letter}_c"]) for letter in "WUb" for gate in "ifo"}
+    return lstm({**unseen, **params}, x, hx)
+
+
 ORACLES = {
     "elman": elman,
     "irnn": partial(elman, nonlinearity="relu"),
     "lstm": lstm,
     "lstm_np": lstm_np,
     "projected_lstm": lstm,
+    "slim_lstm": slim_lstm,
     "gru": gru,
     "qrnn": qrnn,
     "lmu": lmu,

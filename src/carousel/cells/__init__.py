@@ -75,6 +75,7 @@ from carousel.cells.res_lstm import res_lstm as res_lstm
 from carousel.cells.residual import residual as residual
 from carousel.cells.rg_lru import rg_lru as rg_lru
 from carousel.cells.scrn import scrn as scrn
+from carousel.cells.slim_lstm import slim_lstm as slim_lstm
 from carousel.cells.slstm import slstm as slstm
 from carousel.cells.sru import sru as sru
 from carousel.cells.star import star as star
@@ -139,6 +140,7 @@ _registry = Registry(
         Entry(lstm_fgr, 2017),
         Entry(time_aware_lstm, 2017),
         Entry(qrnn, 2017),
+        Entry(slim_lstm, 2017),
         Entry(recurrent_highway, 2017),
         Entry(janet, 2018),
         Entry(fast_rnn, 2018),
