@@ -98,6 +98,8 @@ OPTIONS = [
     Option("mogrifier_lstm", {"rounds": 0}, torch_nn.lstm),
     Option("mogrifier_lstm", {"rounds": 2}, torch_lstm_cell.mogrifier_lstm),
     asked("cornn", torch_recurrent.cornn, dt=0.3, gamma=1.7, eps=0.6),
+    Option("slim_lstm", {"gates": "h"}, torch_nn.slim_lstm),
+    Option("slim_lstm", {"gates": "b"}, torch_nn.slim_lstm),
     asked("lipschitz_rnn", torch_rnn_cell.lipschitz_rnn, eps=0.5, beta=0.6, gamma=0.3),
     asked("unicornn", torch_recurrent.unicornn, dt=0.7, alpha=2.5),
     asked("lem", torch_recurrent_settings.lem, dt=0.4),
