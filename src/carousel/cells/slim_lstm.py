@@ -23,12 +23,16 @@ from carousel.graph import cell, sigmoid, tanh
 @cell
 def slim_lstm(x, h, c, p, *, gates="hb"):
     """LSTM with simplified gates (Lu & Salem, 2017)."""
-    sees = {"hb": lambda U, b: U @ h + b, "h": lambda U, b: U @ h, "b": lambda U, b: b}
-    if gates not in sees:
+    if gates not in ("hb", "h", "b"):
         raise ValueError(f'slim_lstm: gates is {gates!r}, expected "hb", "h" or "b".')
-    f = sigmoid(sees[gates](p.U_f, p.b_f))
-    i = sigmoid(sees[gates](p.U_i, p.b_i))
-    o = sigmoid(sees[gates](p.U_o, p.b_o))
+
+    def net(k):
+        if gates == "b":
+            return getattr(p, f"b_{k}")
+        a = getattr(p, f"U_{k}") @ h
+        return a if gates == "h" else a + getattr(p, f"b_{k}")
+
+    f, i, o = sigmoid(net("f")), sigmoid(net("i")), sigmoid(net("o"))
     g = tanh(p.W_c @ x + p.U_c @ h + p.b_c)
     c = f * c + i * g
     h = o * tanh(c)
