@@ -145,7 +145,7 @@ def test_parameters_from_use():
         "A": square,
         "R": square,
         "D": ("matrix", "(hidden_size, input_size)"),
-        "B": ("matrix", "(2, (hidden_size)/2, (hidden_size)/2)"),
+        "B": ("matrix", "(2, hidden_size/2, hidden_size/2)"),
         "v": ("vector", "(hidden_size,)"),
     }
     assert isinstance(mixed.step.parameters["A"], Parameter)

@@ -77,7 +77,7 @@ def test_print_shows_what_is_declared():
     assert "b (hidden_size,), fixed at 0" in text
     assert "output       (input_size), does not recur" in text
     assert "z_h (hidden_size), at each step, a mask that keeps 0.9" in str(zoneout_lstm)
-    assert "heads=4" in str(slstm) and "R_z (4, (hidden_size)/4, (hidden_size)/4)" in str(slstm)
+    assert "heads=4" in str(slstm) and "R_z (4, hidden_size/4, hidden_size/4)" in str(slstm)
 
 
 def test_print_shows_what_is_derived():

@@ -15,7 +15,7 @@ from carousel.jobs import JobError
 
 app = typer.Typer(help="The memory cells that are there, and the page of each.")
 
-NARROW, WIDE = 72, 110  # columns of a terminal: below, a table of two lines a cell; from here on, what gates there are
+WIDE = 140  # columns of a terminal: below, what a column is too narrow for stands under the title
 
 
 InputSize = Annotated[int, typer.Option(min=1, help="Input features.")]
@@ -110,26 +110,23 @@ def _check_sizes(given: dict[str, int], known: set[str]) -> None:
 
 
 def _table(found: list[Any], width: int) -> Table:
-    """One row a cell; a narrow terminal shows fewer columns, and the line below the name."""
+    """One row a cell; where the terminal is narrow, what it has stands in words under what it is."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("cell", no_wrap=True, overflow="fold")
-    if width < NARROW:
-        table.add_column("year, states, gates, parameters", overflow="fold")
+    if width < WIDE:
+        table.add_column("what it is\n[dim]year; states; gates; parameters[/dim]", overflow="fold")
         for facts in found:
-            table.add_row(Text(facts.name, "cyan"), Text(_line(facts)))
+            table.add_row(Text(facts.name, "cyan"), Text.assemble(facts.title, "\n", (_line(facts), "dim")))
         return table
     table.add_column("year")
     table.add_column("", ratio=1)
     table.add_column("states")
-    if width >= WIDE:
-        table.add_column("gates", max_width=24)
+    table.add_column("gates", max_width=24)
     table.add_column("parameters", justify="right", no_wrap=True)
     for facts in found:
-        gates = [Text(_gates(facts))] if width >= WIDE else []
-        states = Text(", ".join(facts.states))
-        table.add_row(
-            Text(facts.name, "cyan"), str(facts.year), Text(facts.title), states, *gates, Text(_parameters(facts))
-        )
+        states, gates = Text(", ".join(facts.states)), Text(_gates(facts))
+        row = (str(facts.year), Text(facts.title), states, gates, Text(_parameters(facts)))
+        table.add_row(Text(facts.name, "cyan"), *row)
     return table
 
 

@@ -61,7 +61,8 @@ class Parameter:
     def symbolic(self) -> str:
         """Its shape in symbols, as `print(cell)` shows it."""
         if self.heads > 1:
-            return f"({self.heads}, {', '.join(f'({width})/{self.heads}' for width in self.widths)})"
+            widths = (str(width) if str(width).isidentifier() else f"({width})" for width in self.widths)
+            return f"({self.heads}, {', '.join(f'{width}/{self.heads}' for width in widths)})"
         return f"({', '.join(map(str, self.widths))}{',' if len(self.widths) == 1 else ''})"
 
 

@@ -38,7 +38,7 @@ def find_cell(spec: str | AnyCell) -> AnyCell:
     to_data(cell)  # what a model folder cannot keep is refused before the training
     needed = [name for name, side in cell.sides.items() if side.keep is None]
     if needed:
-        raise JobError(f"cell {cell.name} needs {', '.join(needed)} at each step, which a forecast cannot give it.")
+        raise JobError(f"cell {cell.name} needs {', '.join(needed)} beside its input, which a forecast cannot give it.")
     return cell
 
 
