@@ -143,7 +143,7 @@ def test_multiplicative_attention_is_keras(dot: bool) -> None:
     assert_close(one, want[:, 0])
     assert weights[0, 2:].abs().max() == 0
     with pytest.raises(ValueError, match=r"lengths are \[0, 7\], expected numbers from 1 to 7"):
-        attention(query, keys, torch.tensor([0, 7]))
+        attention(query, keys, [0, 7])
 
 
 @pytest.mark.parametrize("attention", ["additive", "multiplicative"])
@@ -175,6 +175,17 @@ def test_what_a_net_of_two_stacks_cannot_read_is_refused() -> None:
         net.generate(source[:, 0], start=0, stop=1)
     with pytest.raises(ValueError, match="max_steps is 0"):
         net.generate(source, start=0, stop=1, max_steps=0)
+
+
+def test_cells_with_further_sizes_are_told_them() -> None:
+    cell, tokens = ca.cells.projected_lstm, torch.zeros(4, 2, dtype=torch.long)
+    net = ca.EncoderDecoder(cell, 5, 6, embedding_size=3, hidden_size=4, proj_size=2)
+    assert net(tokens, tokens)[0].shape == (4, 2, 6) and net.encoder.sizes["proj_size"] == 2
+    pyramid = ca.HierarchicalSubsampling(cell, 3, (4, 5), (1, 2), proj_size=2)
+    assert pyramid(torch.randn(6, 2, 3))[0].shape == (3, 2, 4)
+    assert ca.LSTMFCN(6, 2, cell=cell, proj_size=3)(torch.randn(2, 6, 1)).shape == (2, 2)
+    with pytest.raises(TypeError, match="projected_lstm: proj_size missing"):
+        ca.LSTMFCN(6, 2, cell=cell)
 
 
 def test_frames_are_read_forward() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from carousel.layers.inputs import Lengths
+
 
 class Attention(nn.Module):
     """What both kinds share: scores to weights to a context."""
@@ -16,7 +18,7 @@ class Attention(nn.Module):
         """(T, B, S) from the query (T, B, q) and the keys (S, B, k)."""
         raise NotImplementedError
 
-    def forward(self, query: Tensor, keys: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, query: Tensor, keys: Tensor, lengths: Lengths | None = None) -> tuple[Tensor, Tensor]:
         """The context that each query gets from the keys.
 
         Args:
@@ -33,7 +35,7 @@ class Attention(nn.Module):
         many = query if query.dim() == 3 else query.unsqueeze(0)
         scores = self.scores(many, keys)
         if lengths is not None:
-            S, lengths = len(keys), lengths.to(keys.device)
+            S, lengths = len(keys), torch.as_tensor(lengths, device=keys.device)
             if lengths.numel() and (int(lengths.min()) < 1 or int(lengths.max()) > S):
                 raise ValueError(f"attention: lengths are {lengths.tolist()}, expected numbers from 1 to {S}.")
             scores = scores.masked_fill(torch.arange(S, device=keys.device) >= lengths[:, None], -torch.inf)

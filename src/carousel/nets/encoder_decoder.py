@@ -6,6 +6,7 @@ Legend: S steps of the source, T steps of the target, B batch, V target tokens, 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +34,13 @@ class EncoderDecoder(nn.Module):
         attention: "additive" or "multiplicative".
         num_layers: of encoder and decoder; the encoder reads both ways.
         dropout: between layers.
+        engine: as for `Recurrent`.
+        sizes: the cell's further sizes, such as `proj_size=64`.
 
     Deviates from the papers: one tanh layer before the output in both (Bahdanau has a maxout), and the decoder's first
     state is made from both directions' ends.
 
-    Raises ValueError for another attention.
+    Raises TypeError or ValueError for an argument that does not fit.
 
     >>> import carousel as ca
     >>> net = EncoderDecoder(ca.cells.lstm, source_size=10, target_size=12, embedding_size=8, hidden_size=16)
@@ -59,17 +62,18 @@ class EncoderDecoder(nn.Module):
         num_layers: int = 1,
         dropout: float = 0.0,
         engine: str = "auto",
+        **sizes: Any,
     ) -> None:
         super().__init__()
         if attention not in ("additive", "multiplicative"):
             raise ValueError(f'EncoderDecoder: attention is {attention!r}, expected "additive" or "multiplicative".')
         self.asks_first = attention == "additive"
         self.source, self.target = nn.Embedding(source_size, embedding_size), nn.Embedding(target_size, embedding_size)
-        shared = {"num_layers": num_layers, "dropout": dropout, "engine": engine}
-        self.encoder = Recurrent(cell, embedding_size, hidden_size, bidirectional=True, **shared)  # type: ignore[arg-type]
+        shared: dict[str, Any] = {"num_layers": num_layers, "dropout": dropout, "engine": engine, **sizes}
+        self.encoder = Recurrent(cell, embedding_size, hidden_size, bidirectional=True, **shared)
         keys = 2 * cell.output_width(**self.encoder.sizes)
         fed = keys if self.asks_first else hidden_size
-        self.decoder = Recurrent(cell, embedding_size + fed, hidden_size, **shared)  # type: ignore[arg-type]
+        self.decoder = Recurrent(cell, embedding_size + fed, hidden_size, **shared)
         y = cell.output_width(**self.decoder.sizes)
         self.attention = (
             AdditiveAttention(y, keys, hidden_size) if self.asks_first else MultiplicativeAttention(y, keys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ class LSTMFCN(nn.Module):
         hidden_size: of the recurrent branch; the authors search among 8, 64 and 128.
         cell: of the recurrent branch.
         dropout: of its output, 0.8 as the authors' code has it.
+        engine, sizes: as for `Recurrent`, of the recurrent branch.
 
     Raises ValueError for input of another shape.
 
@@ -43,10 +46,11 @@ class LSTMFCN(nn.Module):
         cell: Cell = lstm,
         dropout: float = 0.8,
         engine: str = "auto",
+        **sizes: Any,
     ) -> None:
         super().__init__()
         self.length, self.variables = length, variables
-        self.recurrent = Recurrent(cell, length, hidden_size, batch_first=True, engine=engine)
+        self.recurrent = Recurrent(cell, length, hidden_size, batch_first=True, engine=engine, **sizes)
         self.dropout = nn.Dropout(dropout)
         self.convolutions = nn.Sequential(
             *_convolution(variables, 128, 8), *_convolution(128, 256, 5), *_convolution(256, 128, 3)

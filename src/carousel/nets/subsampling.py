@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,7 @@ class HierarchicalSubsampling(nn.Module):
         windows: steps that are joined before each level.
         between: tanh units after each level, None for none; one fewer than levels.
         bidirectional: every level reads both ways.
+        engine, sizes: as for `Recurrent`, of every level.
 
     Raises ValueError for lists whose lengths do not match.
 
@@ -48,6 +50,7 @@ class HierarchicalSubsampling(nn.Module):
         between: Sequence[int | None] | None = None,
         bidirectional: bool = True,
         engine: str = "auto",
+        **sizes: Any,
     ) -> None:
         super().__init__()
         levels = len(hidden_sizes)
@@ -61,7 +64,7 @@ class HierarchicalSubsampling(nn.Module):
         self.levels, self.gather = nn.ModuleList(), nn.ModuleList()
         width = input_size
         for level, (H, window) in enumerate(zip(hidden_sizes, windows, strict=True)):
-            layer = Recurrent(cell, window * width, H, bidirectional=bidirectional, engine=engine)
+            layer = Recurrent(cell, window * width, H, bidirectional=bidirectional, engine=engine, **sizes)
             self.levels.append(layer)
             width = cell.output_width(**layer.sizes) * (2 if bidirectional else 1)
             units = between[level] if level < levels - 1 else None
