@@ -206,9 +206,10 @@ def test_names_are_recorded() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "inner", [cells.lstm, cells.projected_lstm, cells.slstm, cells.lstm_1997], ids=lambda c: c.name
-)
+INLINED = [cells.lstm, cells.projected_lstm, cells.slstm, cells.lstm_1997, cells.layer_norm_lstm]
+
+
+@pytest.mark.parametrize("inner", INLINED, ids=lambda c: c.name)
 def test_they_are_called_inside_other_cells(inner: Cell) -> None:
     """Inlined, as every cell: what is declared of it holds, widths are those of the place where it stands."""
     made = ca.clip_states(ca.layer_normalized(inner, eps=0.1), **{inner.states[1]: 0.4})

@@ -35,6 +35,8 @@ def replay(cell: Cell, args: Sequence[Any], given: Mapping[str, Any]) -> tuple[l
     sizes: Mapping[str, Any] = _open_sizes(cell, leaves, p) if isinstance(p, Parameters) else _sizes(cell, leaves)
     for node, leaf in zip(step.nodes, leaves, strict=True):
         values.append(_apply(node, [values[a] for a in node.args], sizes) if leaf is None else leaf)
+        if node.op == "matmul" and isinstance(values[-1], Value):  # nothing else says how many rows a matrix has
+            _tie(values[-1], node, sizes)
     if isinstance(p, Parameters):
         _close_sizes(object.__getattribute__(p, "_trace"), sizes)
     own = [] if step.output == step.outputs[0] else [step.output]
@@ -127,6 +129,12 @@ def _open_sizes(cell: Cell, leaves: Sequence[Any], p: Parameters) -> dict[str, D
         if isinstance(leaf, Value):
             trace.unify(_dimension(node.width, sizes), leaf.width, trace.here(), f"{node.names[0]} of {cell.name}")
     return sizes
+
+
+def _tie(row: Value, node: Node, sizes: Mapping[str, Dimension]) -> None:
+    """The width of a product is what it was in the cell."""
+    assert isinstance(node.width, Width)
+    row.trace.unify(row.width, _dimension(node.width, sizes), row.trace.here(), "a product")
 
 
 def _close_sizes(trace: Trace, sizes: Mapping[str, Dimension]) -> None:
