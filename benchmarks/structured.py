@@ -104,7 +104,8 @@ def mdlstm_sides(B: int, D: int, H: int, space: int) -> dict[str, Side]:
     x, gradient = torch.randn(B, D, space, space), torch.randn(B, H, space, space)
     gates = ("i", "f1", "f2", "c", "o")
     stacked = [torch.cat([getattr(ours, f"{letter}_{gate}") for gate in gates]) for letter in "WUb"]
-    peepholes = [ours.V_i[:H], ours.V_i[H:], ours.V_f1, ours.V_f2, ours.V_o]
+    V = {gate: getattr(ours, f"V_{gate}") for gate in ("i", "f1", "f2", "o")}
+    peepholes = [V["i"][:H], V["i"][H:], V["f1"], V["f2"], V["o"]]
     own = [p.detach().clone().requires_grad_() for p in (*stacked, *peepholes)]
     return {
         "carousel.MDLSTM": side(lambda x: ours(x), ours.parameters(), x, gradient),
