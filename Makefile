@@ -26,6 +26,8 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.cells
+	$(BIN)/python -m benchmarks.structured
 
 # What the registry, the public list and the benchmarks say in the README and docs; docs/cells, a page for each cell.
 docs: $(VENV)/.installed

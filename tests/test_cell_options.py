@@ -166,7 +166,7 @@ def test_a_clockwork_none_of_whose_modules_always_ticks(engine: str) -> None:
         ("mogrifier_lstm", {"rounds": -1}, "rounds is -1, expected a whole number, at least 0"),
         ("mogrifier_lstm", {"rounds": 2.5}, "rounds is 2.5, expected a whole number"),
         ("tau_gru", {"delay": 0}, "delay is 0, expected a whole number, at least 1"),
-        ("slstm", {"forget": tanh}, "forget is 'tanh', expected carousel's sigmoid or exp"),
+        ("slstm", {"forget": "tanh"}, 'forget is .tanh., expected "sigmoid" or "exp"'),
     ],
 )
 def test_options_that_make_no_cell(name: str, options: dict[str, Any], message: str) -> None:

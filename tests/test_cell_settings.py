@@ -9,7 +9,7 @@ import torch
 import torchrecurrent
 from torch import Tensor, nn
 
-from carousel import cells, exp, sigmoid
+from carousel import cells, sigmoid
 from carousel.cells.time_aware_lstm import reciprocal
 from carousel.graph import Cell
 from cell_calls import B, T, by_name, call_of, data, layer_of, outputs, run, weights_of, zero
@@ -148,6 +148,6 @@ def test_slstm_forgets_by_exp(engine: str) -> None:
     want = run(engine, cells.slstm, call)
     b_f = call.params["b_f"].detach()
     call.params["b_f"] = nn.functional.logsigmoid(b_f).requires_grad_()
-    found = run(engine, cells.slstm.with_(forget=exp), call)
+    found = run(engine, cells.slstm.with_(forget="exp"), call)
     found["d p.b_f"] = found["d p.b_f"] * sigmoid(-b_f)  # which is the derivative of log sigmoid
     close(found, {k: v for k, v in want.items() if k not in ("d p.W_f", "d p.R_f")}, "forget by exp")

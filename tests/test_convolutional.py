@@ -8,9 +8,9 @@ import torch
 import carousel as ca
 import images
 from carousel import engines
-from carousel.engines import stepwise
 from carousel.graph.products import stages
 from carousel.layers.convolutional import ConvLSTM, ConvRecurrent
+from carousel.space import stepwise
 from oracles.keras_conv_lstm import keras_conv_lstm
 from oracles.onnx_operators import ORACLES as ONNX
 from tolerances import assert_close

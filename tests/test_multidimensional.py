@@ -210,7 +210,10 @@ def test_forms_of_input(engine):
         (lambda: ca.MultiDimensional(ca.cells.lstm, D, 3), "state h is 3 wide, expected one block for each of 2 axes"),
         (lambda: ca.MultiDimensional(ca.cells.time_aware_lstm, D, 4), "reads dt, which is given over time"),
         (lambda: ca.MDLSTM(D, H)(torch.zeros(2, 4, 3, 3)), r"expected \(B, D, \*space\) with D = 3"),
-        (lambda: ca.MDLSTM(D, H)(torch.zeros(2, D, 3, 3).double()), "Convert one of them"),
+        (
+            lambda: ca.MDLSTM(D, H)(torch.zeros(2, D, 3, 3).double()),
+            "x is float64, the parameters are float32",
+        ),
         (lambda: ca.MDLSTM(D, H)(torch.zeros(2, D, 3, 3), sizes=[3, 3]), "for each sample its size along each axis"),
         (lambda: ca.MDLSTM(D, H)(torch.zeros(1, D, 3, 3), sizes=[[3, 4]]), r"expected numbers from 0 to \(3, 3\)"),
         (lambda: ca.MDLSTM(D, H)(torch.zeros(1, D, 3, 3), record=("q",)), "record has 'q'"),
@@ -219,3 +222,12 @@ def test_forms_of_input(engine):
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@engine_wise
+def test_autocast_keeps_the_precision_of_the_recurrence(engine):
+    layer, x = ca.MDLSTM(D, H, engine=engine), torch.randn(2, D, 4, 5)
+    want = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(layer(x), want)
+        assert layer(x.bfloat16()).dtype == torch.float32

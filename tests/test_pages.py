@@ -12,13 +12,13 @@ import carousel as ca
 import zoo
 from carousel import cells
 from carousel.graph import Cell
-from carousel.graph.drawing import flow_of
-from carousel.graph.drawing.flow import Flow
-from carousel.graph.drawing.layers import crossings, lay_out
-from carousel.graph.drawing.svg import Picture
-from carousel.graph.gates import gates, intervals
-from carousel.graph.latex import Formulas, symbol_of
-from carousel.graph.typeset import mathml, mathml_of_equations, parse, plain_text
+from carousel.graph.notation.drawing import flow_of
+from carousel.graph.notation.drawing.flow import Flow
+from carousel.graph.notation.drawing.layers import crossings, lay_out
+from carousel.graph.notation.drawing.svg import Picture
+from carousel.graph.notation.gates import gates, intervals
+from carousel.graph.notation.latex import Formulas, symbol_of
+from carousel.graph.notation.typeset import mathml, mathml_of_equations, parse, plain_text
 from carousel.pages import facts_of, html_index, html_page, read_speeds, sizes_for, text_page
 from carousel.pages.html import use
 from carousel.pages.notation import equations_of

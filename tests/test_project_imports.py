@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "carousel"
-LEVELS = ("errors", "_core", "graph", "cells", "engines", "layers", "nets", "pages", "train", "info", "jobs", "cli")
+LEVELS = (
+    "errors",
+    "_core",
+    "graph",
+    "cells",
+    "engines",
+    "space",
+    "layers",
+    "nets",
+    "pages",
+    "train",
+    "info",
+    "jobs",
+    "cli",
+)
 HEAVY = (
     "lightning",
     "pandas",

@@ -18,8 +18,8 @@ import carousel as ca
 from carousel import cells, engines
 from carousel.errors import CellError
 from carousel.graph import Cell
-from carousel.graph.rewriting import Transformed
 from carousel.graph.storing import from_data, to_data
+from carousel.graph.transforming.rewriting import Transformed
 from equations import calls, equations
 from reference import naive_scan
 from runs import ENGINES, close, make_call, scan

@@ -62,7 +62,7 @@ from carousel.graph import (
     where,
     zoneout,
 )
-from carousel.graph.drawing import draw
+from carousel.graph.notation.drawing import draw
 from carousel.info import info
 from carousel.layers import GRU, LSTM, MDLSTM, RNN, ConvLSTM, ConvRecurrent, MultiDimensional, Recurrent, replace
 from carousel.nets import (

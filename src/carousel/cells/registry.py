@@ -96,7 +96,7 @@ class Registry:
         >>> ca.cells.load("gru") is ca.cells.gru
         True
         >>> ca.cells.load("slstm(heads=2)")
-        <cell slstm(x, h, c, n, m, forget=sigmoid, heads=2)>
+        <cell slstm(x, h, c, n, m, forget='sigmoid', heads=2)>
         """
         name, options = specification.read(spec)
         cell = self._find(name)

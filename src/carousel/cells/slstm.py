@@ -13,9 +13,10 @@ Beck et al., "xLSTM: extended long short-term memory", 2024, arXiv:2405.04517.
     n_t  = f_t * n_{t-1} + i_t
     h_t  = o_t * c_t / n_t
 
-f is sigmoid, or exp with `slstm.with_(forget=exp)`. n counts what the gates have let in, m keeps their exponents small:
-i and f here are the paper's stabilised ones, and c and n stand for exp(m) times as much. m starts from minus infinity,
-as nothing has been let in, so that the first step sets it. R is block-diagonal: units see the units of their own head.
+f is sigmoid, or exp with `slstm.with_(forget="exp")`. n counts what the gates have let in, m keeps their exponents
+small: i and f here are the paper's stabilised ones, and c and n stand for exp(m) times as much. m starts from minus
+infinity, as nothing has been let in, so that the first step sets it. R is block-diagonal: units see the units of their
+own head.
 Known for: solving by one state what Transformers and state-space models cannot, such as parity; one half of xLSTM.
 Deviates from the paper: no gradient flows through m. The paper shows that m changes neither h nor its derivatives, so
 those of h are the same; those of c, n and m as such are for an m that is given. Parameters start as in the authors'
@@ -46,23 +47,21 @@ def power_law(b_f, heads=HEADS, exponent=0.3):
     return b_f.copy_(5 - 12 * (unit % width / (width - 1)) ** exponent)
 
 
-def log_of(gate, a):
-    """log(gate(a)), as exact for gates that are nearly 0."""
-    if gate is sigmoid:
-        return -softplus(-a)
-    if gate is exp:
-        return a
-    raise ValueError(f"slstm: forget is {getattr(gate, '__name__', gate)!r}, expected carousel's sigmoid or exp.")
+def log_forget(a, forget="sigmoid"):
+    """The logarithm of the forget gate, as exact for gates that are nearly 0."""
+    if forget not in ("sigmoid", "exp"):
+        raise ValueError(f'slstm: forget is {forget!r}, expected "sigmoid" or "exp".')
+    return -softplus(-a) if forget == "sigmoid" else a
 
 
 @cell(initial={"m": -math.inf}, init={"W_*": small, "R_*": 0.0, "b_*": 0.0, "b_f": power_law})
-def slstm(x, h, c, n, m, p, *, forget=sigmoid, heads=HEADS):
+def slstm(x, h, c, n, m, p, *, forget="sigmoid", heads=HEADS):
     """Scalar memory of xLSTM (Beck et al., 2024)."""
     z = tanh(p.W_z @ x + p.R_z.blocks(heads) @ h + p.b_z)
     i = p.W_i @ x + p.R_i.blocks(heads) @ h + p.b_i
     f = p.W_f @ x + p.R_f.blocks(heads) @ h + p.b_f
     o = sigmoid(p.W_o @ x + p.R_o.blocks(heads) @ h + p.b_o)
-    kept = log_of(forget, f) + m
+    kept = log_forget(f, forget) + m
     m = stop_gradient(maximum(kept, i))
     i = exp(i - m)
     f = exp(kept - m)

@@ -34,7 +34,7 @@ from carousel.graph.functions import (
 from carousel.graph.step import Node, Parameter, Step
 from carousel.graph.tensor_cell import AnyCell, TensorCell, tensor_cell
 from carousel.graph.tensors import plain
-from carousel.graph.transforms import (
+from carousel.graph.transforming.transforms import (
     clip_gradients,
     clip_states,
     layer_normalized,

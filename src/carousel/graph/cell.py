@@ -17,9 +17,9 @@ from carousel.errors import CellError
 from carousel.graph import loading, storing
 from carousel.graph.arguments import read_arguments
 from carousel.graph.define import Declarations, define, sizes_of
-from carousel.graph.latex import Formulas, latex
+from carousel.graph.notation.latex import Formulas, latex
+from carousel.graph.notation.show import equations, show
 from carousel.graph.patterns import lookup, override
-from carousel.graph.show import equations, show
 from carousel.graph.sizes import check_sizes, hint
 from carousel.graph.step import Step
 from carousel.graph.tracing import Trace
@@ -304,8 +304,8 @@ class Cell:
 
     def _repr_html_(self) -> str:
         """In a notebook: the equations typeset, and their data flow."""
-        from carousel.graph.drawing import draw  # it stands above this module
-        from carousel.graph.typeset import mathml_of_equations
+        from carousel.graph.notation.drawing import draw  # it stands above this module
+        from carousel.graph.notation.typeset import mathml_of_equations
 
         return mathml_of_equations(Formulas(self).equations()) + draw(self)
 

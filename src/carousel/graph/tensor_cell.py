@@ -18,8 +18,8 @@ from carousel.errors import CellError
 from carousel.graph import loading
 from carousel.graph.arguments import RESERVED_SIZES, read_arguments
 from carousel.graph.cell import Cell, find
+from carousel.graph.notation.show import written
 from carousel.graph.patterns import lookup
-from carousel.graph.show import written
 from carousel.graph.sizes import Extent, check_sizes, hint, names_in, parsed, value_of
 from carousel.graph.values import Parameters
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from carousel.engines.images import to_images, to_rows
+from carousel.space.images import to_images, to_rows
 
 if TYPE_CHECKING:
     from carousel.graph import Side

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from carousel import cells, engines
-from carousel.engines import wavefront
 from carousel.engines.params import Parameters
 from carousel.graph import Cell
 from carousel.graph.patterns import lookup, override
 from carousel.layers.initial import check_patterns, start
+from carousel.layers.inputs import check_kind, without_autocast
 from carousel.layers.stack import check_record
+from carousel.space import wavefront
 
 
 class MultiDimensional(nn.Module):
@@ -146,6 +147,8 @@ class MultiDimensional(nn.Module):
         """
         name = type(self).__name__
         check_record(name, self.cell, record)
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: x is a {type(x).__name__}, expected a tensor.")
         batched = x.dim() != self.axes + 1
         images = self._images(x if batched else x.unsqueeze(0))
         B, space = images.shape[0], tuple(images.shape[2:])
@@ -162,28 +165,25 @@ class MultiDimensional(nn.Module):
             fronts = wavefront.fronts(space, own, turned, rows.device)
             initial = self._initial(ending(turned), rows)
             params = Parameters.of({n: getattr(self, n + ending(turned)) for n in self.cell.parameters})
-            y, found = wavefront.scan(
-                engine, self.cell, self.sizes, rows, params, fronts=fronts, initial=initial, record=record
-            )
+            with without_autocast(x):
+                y, found = wavefront.scan(
+                    engine, self.cell, self.sizes, rows, params, fronts=fronts, initial=initial, record=record
+                )
             ys.append(y)
             seen.append(found)
         y = to_images(torch.cat(ys, -1) if self.merge == "concat" else torch.stack(ys).sum(0))
         return (y, {n: torch.stack([to_images(found[n]) for found in seen]) for n in record}) if record else y
 
     def _images(self, x: Tensor) -> Tensor:
-        """x (B, D, *space) as it is; ValueError for another shape, dtype or device."""
+        """x (B, D, *space) in the parameters' dtype; ValueError for another shape, dtype or device."""
         name, weight = type(self).__name__, next(self.parameters(), x)
         if x.dim() != self.axes + 2 or x.shape[1] != self.input_size:
             raise ValueError(
                 f"{name}: x has shape {tuple(x.shape)}, expected (B, D, *space) with D = {self.input_size} (this "
                 f"layer's input_size) and {self.axes} axes."
             )
-        if x.dtype != weight.dtype or x.device != weight.device:
-            raise ValueError(
-                f"{name}: x is {x.dtype} on {x.device}, the parameters are {weight.dtype} on {weight.device}. Convert "
-                f"one of them with .to()."
-            )
-        return x
+        check_kind(name, x, weight)
+        return x.to(weight.dtype)  # autocast made it what it is
 
     def _read_sizes(self, sizes: Any, B: int, space: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         if sizes is None:

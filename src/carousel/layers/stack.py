@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
-from carousel.engines import convolution, stepwise
 from carousel.engines.params import Parameters
 from carousel.layers import checkpoint
 from carousel.layers.inputs import AXES, Lengths, read_input, read_resets, read_sides, read_states, without_autocast
 from carousel.layers.masks import mask
+from carousel.space import convolution, stepwise
 
 if TYPE_CHECKING:
     from carousel.graph import AnyCell

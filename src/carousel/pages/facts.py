@@ -10,8 +10,8 @@ from typing import Any
 from carousel import cells
 from carousel.cells.page import Page, read_page
 from carousel.graph import Cell
-from carousel.graph.gates import gates
 from carousel.graph.levels import LOOP, levels
+from carousel.graph.notation.gates import gates
 
 SIZES = {"input_size": 64, "hidden_size": 128}
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from carousel.graph import Cell
-from carousel.graph.drawing import draw
-from carousel.graph.latex import Formulas
-from carousel.graph.typeset import mathml_of_equations
+from carousel.graph.notation.drawing import draw
+from carousel.graph.notation.latex import Formulas
+from carousel.graph.notation.typeset import mathml_of_equations
 from carousel.pages.facts import Facts, facts_of, parameters_of
 from carousel.pages.markup import document, inline, rows, table, text
 from carousel.pages.notation import equations_of

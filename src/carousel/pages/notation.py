@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from carousel.graph.latex import number, symbol_of
+from carousel.graph.notation.latex import number, symbol_of
 
 TOKEN = re.compile(
     r"(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)"

@@ -6,8 +6,8 @@ import textwrap
 from typing import Any
 
 from carousel.graph import Cell
-from carousel.graph.latex import Formulas
-from carousel.graph.typeset import plain_text
+from carousel.graph.notation.latex import Formulas
+from carousel.graph.notation.typeset import plain_text
 from carousel.pages.facts import facts_of, parameters_of
 
 NARROWEST = 32

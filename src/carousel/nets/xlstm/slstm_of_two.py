@@ -7,7 +7,7 @@ multiply them are block-diagonal too: each head reads its own part of the featur
 
 import math
 
-from carousel.cells.slstm import HEADS, log_of
+from carousel.cells.slstm import HEADS, log_forget
 from carousel.graph import cell, exp, maximum, per_step, sigmoid, stop_gradient, tanh
 
 
@@ -18,7 +18,7 @@ def slstm_of_two(x, h, c, n, m, p, *, u=per_step("input_size"), heads=HEADS):
     i = p.W_i.blocks(heads) @ u + p.R_i.blocks(heads) @ h + p.b_i
     f = p.W_f.blocks(heads) @ u + p.R_f.blocks(heads) @ h + p.b_f
     o = sigmoid(p.W_o.blocks(heads) @ x + p.R_o.blocks(heads) @ h + p.b_o)
-    kept = log_of(sigmoid, f) + m
+    kept = log_forget(f) + m
     m = stop_gradient(maximum(kept, i))
     i = exp(i - m)
     f = exp(kept - m)

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from html import escape
 
-from carousel.graph.drawing.flow import Box
-from carousel.graph.typeset import runs
-from carousel.graph.typeset.plain import Run
+from carousel.graph.notation.drawing.flow import Box
+from carousel.graph.notation.typeset import runs
+from carousel.graph.notation.typeset.plain import Run
 
 LETTER = 6.9  # the mean width of a letter of 14 pixels
 SMALL = 0.72  # the size of scripts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import NamedTuple
 
-from carousel.graph.typeset.mathml import begins, touching
-from carousel.graph.typeset.parse import Cases, Formula, Fraction, Root, Row, Scripts, Word, parse
+from carousel.graph.notation.typeset.mathml import begins, touching
+from carousel.graph.notation.typeset.parse import Cases, Formula, Fraction, Root, Row, Scripts, Word, parse
 
 AROUND = ("+", "−", "=", "⊙", "·", "<", ">", "≤", "≥", "≠", "∧", "∈")
 AFTER = (",", ";")

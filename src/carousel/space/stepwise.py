@@ -17,13 +17,13 @@ from torch import Tensor
 
 from carousel import engines
 from carousel.engines.evaluate import apply, evaluate, needed
-from carousel.engines.images import Convolution
 from carousel.engines.native_autograd import apply as apply_function
 from carousel.engines.native_call import side_by_side
 from carousel.engines.params import Parameters
 from carousel.graph.cell import Cell
 from carousel.graph.levels import LOOP, STEP, levels
 from carousel.graph.products import Product, Stage, Sum, stages
+from carousel.space.images import Convolution
 
 if TYPE_CHECKING:
     from carousel.graph import AnyCell, Step

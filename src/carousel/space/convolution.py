@@ -1,7 +1,7 @@
 """Convolution in the place of `@`: a scan over images, whose positions are rows that engines know how to run.
 
 Products become convolutions, which see neighbouring rows; all else is elementwise, a cell for an engine
-(`carousel.engines.stepwise`).
+(`carousel.space.stepwise`).
 Legend: T time, B batch, S positions, N = B * S rows, w a width.
 """
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from carousel.engines.images import at_each_row
 from carousel.engines.params import Parameters, starts
 from carousel.engines.rows import cuts, fill, within
-from carousel.engines.stepwise import Steps
+from carousel.space.images import at_each_row
+from carousel.space.stepwise import Steps
 
 if TYPE_CHECKING:
     from carousel.graph import Cell

@@ -15,9 +15,9 @@ from typing import Any
 from carousel.graph import storing
 from carousel.graph.arguments import RESERVED_SIDES, Side
 from carousel.graph.cell import Cell
-from carousel.graph.replay import name_values, replay
 from carousel.graph.step import Node, Parameter, Step
 from carousel.graph.tracing import Trace
+from carousel.graph.transforming.replay import name_values, replay
 from carousel.graph.values import Parameters
 from carousel.graph.widths import ONE, Width
 

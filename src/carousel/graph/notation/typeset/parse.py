@@ -1,11 +1,11 @@
-"""Reads LaTeX, as much of it as graph/latex.py writes, into a tree from which everything else is typeset."""
+"""Reads LaTeX, as much of it as graph/notation/latex.py writes, into a tree from which everything else is typeset."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 
-from carousel.graph.latex import GREEK
+from carousel.graph.notation.latex import GREEK
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 UPPER = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡ ΣΤΥΦΧΨΩ"

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from carousel.graph.latex import latex
+from carousel.graph.notation.latex import latex
 
 if TYPE_CHECKING:
     from carousel.graph.cell import Cell

@@ -17,9 +17,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from carousel.graph.latex import Formulas
+from carousel.graph.notation.latex import Formulas
+from carousel.graph.notation.typeset import plain_text
 from carousel.graph.step import COMPARISONS, Node, Step
-from carousel.graph.typeset import plain_text
 
 if TYPE_CHECKING:
     from carousel.graph.cell import Cell

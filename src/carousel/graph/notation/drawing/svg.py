@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from carousel.graph.drawing.flow import Box, Flow, flow_of
-from carousel.graph.drawing.labels import label_of, svg_text
-from carousel.graph.drawing.layers import Layout, lay_out
+from carousel.graph.notation.drawing.flow import Box, Flow, flow_of
+from carousel.graph.notation.drawing.labels import label_of, svg_text
+from carousel.graph.notation.drawing.layers import Layout, lay_out
 
 if TYPE_CHECKING:
     from carousel.graph.cell import Cell

@@ -16,8 +16,8 @@ from typing import Any
 from carousel.errors import CellError
 from carousel.graph.cell import Cell
 from carousel.graph.levels import CONSTANT, levels
-from carousel.graph.rewriting import How, Rewriting, Transformed, transform
 from carousel.graph.step import Step
+from carousel.graph.transforming.rewriting import How, Rewriting, Transformed, transform
 from carousel.graph.widths import ONE
 
 ONE_ARGUMENT = frozenset(

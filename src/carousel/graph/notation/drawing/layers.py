@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect
 from dataclasses import dataclass, field
 
-from carousel.graph.drawing.flow import Flow
+from carousel.graph.notation.drawing.flow import Flow
 
 GAP = 16.0  # between boxes of a column
 SWEEPS = 24

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from carousel.graph.gates import changing, gate_nodes
-from carousel.graph.latex import FUNCTIONS, Formulas, symbol_of
+from carousel.graph.notation.gates import changing, gate_nodes
+from carousel.graph.notation.latex import FUNCTIONS, Formulas, symbol_of
+from carousel.graph.notation.typeset import plain_text
 from carousel.graph.step import Node
-from carousel.graph.typeset import plain_text
 
 if TYPE_CHECKING:
     from carousel.graph.cell import Cell

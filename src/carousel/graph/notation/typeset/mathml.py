@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from carousel.graph.typeset.parse import Cases, Formula, Fraction, Root, Row, Scripts, Word, parse
+from carousel.graph.notation.typeset.parse import Cases, Formula, Fraction, Root, Row, Scripts, Word, parse
 
 SPACE = '<mspace width="0.17em"/>'
 

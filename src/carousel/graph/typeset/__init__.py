@@ -1,7 +1,0 @@
-"""Formulas on pages and on screens: the LaTeX that `cell.latex()` writes, as MathML, as plain text, as words of SVG."""
-
-from carousel.graph.typeset.mathml import mathml, mathml_of_equations
-from carousel.graph.typeset.parse import parse
-from carousel.graph.typeset.plain import plain_text, runs
-
-__all__ = ["mathml", "mathml_of_equations", "parse", "plain_text", "runs"]
