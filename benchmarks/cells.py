@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from benchmarks import timing
 from benchmarks.__main__ import RESULTS, about
 from benchmarks.grid import Shape, parse
 from benchmarks.rivals import Side
-from carousel.graph import Cell
+from carousel.graph import AnyCell, Cell
 from carousel.graph.levels import LOOP, STEP, levels
 
 SHAPES = (Shape(100, 16, 64, 128), Shape(100, 16, 512, 512))
@@ -49,21 +50,28 @@ class Product(NamedTuple):
     heads: int
 
 
-def cells_to_measure(names: list[str]) -> Iterator[Cell]:
-    """The registered cells that are step graphs; their layers other than `Recurrent` have a benchmark of their own."""
+def cells_to_measure(names: list[str]) -> Iterator[AnyCell]:
+    """The registered cells of the layer `Recurrent`; those of other layers have a benchmark of their own."""
     for entry in ca.cells.entries():
-        if isinstance(entry.cell, Cell) and entry.layer == "Recurrent" and (not names or entry.name in names):
+        if entry.layer == "Recurrent" and (not names or entry.name in names):
             yield entry.cell
 
 
-def sizes(cell: Cell, shape: Shape) -> dict[str, int]:
+def too_large(cell: AnyCell, shape: Shape) -> bool:
+    """The matrix per step of some cells is made by more parameters than is sensible: 134 million for 512 units."""
+    return sum(map(math.prod, cell.shapes(**sizes(cell, shape)).values())) > 50_000_000
+
+
+def sizes(cell: AnyCell, shape: Shape) -> dict[str, int]:
     """Further sizes are as large as the hidden state, static attributes eight, blocks of four cells."""
     known = {"input_size": shape.I, "hidden_size": shape.H, "static_size": 8, "blocks": shape.H // 4}
     return {name: known.get(name, shape.H) for name in cell.sizes}
 
 
-def products(cell: Cell, found: dict[str, int]) -> list[Product]:
-    """The matrix products of a step that change with it."""
+def products(cell: AnyCell, found: dict[str, int]) -> list[Product]:
+    """The matrix products of a step that change with it; none are known of a cell that is no step graph."""
+    if not isinstance(cell, Cell):
+        return []
     level = levels(cell.step, cell.sides)
     result = []
     for node, n in zip(cell.step.nodes, level, strict=True):
@@ -74,8 +82,10 @@ def products(cell: Cell, found: dict[str, int]) -> list[Product]:
     return result
 
 
-def waits(cell: Cell) -> bool:
+def waits(cell: AnyCell) -> bool:
     """Whether a product reads something that this step computes, so that it waits within the step."""
+    if not isinstance(cell, Cell):
+        return False
     nodes = cell.step.nodes
     early = {n for n, node in enumerate(nodes) if node.op == "state"}
     for n, node in enumerate(nodes):
@@ -84,12 +94,12 @@ def waits(cell: Cell) -> bool:
     return any(p.inside and p.operand not in early for p in products(cell, sizes(cell, SHAPES[0])))
 
 
-def operations(cell: Cell, found: dict[str, int]) -> float:
+def operations(cell: AnyCell, found: dict[str, int]) -> float:
     """Multiply-adds of the matrix products of one row-step."""
     return sum(p.rows * p.columns / p.heads for p in products(cell, found))
 
 
-def floor(cell: Cell, shape: Shape) -> FloorSide:
+def floor(cell: AnyCell, shape: Shape) -> FloorSide:
     """The products alone: those before the loop all at once, those within it one after the other at each step."""
     found, T, B = sizes(cell, shape), shape.T, shape.B
     joined: dict[tuple[int, bool], list[int]] = {}
@@ -128,11 +138,12 @@ class FloorSide:
             torch.mm(a.t(), torch.mm(a, b))
 
 
-def layer_side(cell: Cell, shape: Shape) -> Side:
-    """`Recurrent(cell)` on the native engine, which must agree with the eager engine first."""
+def layer_side(cell: AnyCell, shape: Shape) -> Side:
+    """`Recurrent(cell)` on the native engine (cells on tensors: all steps at once), which must agree with the eager
+    engine first."""
     found = sizes(cell, shape)
     torch.manual_seed(0)
-    layer = ca.Recurrent(cell, engine="native", **found)  # type: ignore[arg-type]
+    layer = ca.Recurrent(cell, engine="native" if isinstance(cell, Cell) else "auto", **found)  # type: ignore[arg-type]
     x = torch.randn(shape.T, shape.B, found["input_size"], requires_grad=True)
     sides = {
         name: torch.rand(*((shape.T, shape.B) if side.kind == "step" else (shape.B,)), cell.side_width(name, **found))
@@ -146,11 +157,12 @@ def layer_side(cell: Cell, shape: Shape) -> Side:
 def check(layer: ca.Recurrent, x: Tensor, sides: dict[str, Tensor]) -> None:
     """Raises `Disagreement` unless the first steps are those of the eager engine."""
     steps = {n: v[:5] if layer.cell.sides[n].kind == "step" else v for n, v in sides.items()}
+    engine = layer.engine
     with torch.no_grad():
         got = layer(x[:5], **steps)[0]
         layer.engine = "eager"
         want = layer(x[:5], **steps)[0]
-        layer.engine = "native"
+        layer.engine = engine
     error = (got - want).abs().max().item()
     if not error <= 1e-4 * (1 + want.abs().max().item()):
         raise timing.Disagreement(f"{layer.cell.name}: native is off by {error:.2g}; nothing is reported")
@@ -170,7 +182,7 @@ def make(call: Callable[[Tensor], Tensor], layer: nn.Module, x: Tensor, width: i
     return Side(call, layer.parameters(), Plain(x, torch.randn(*x.shape[:2], width)))  # type: ignore[arg-type]
 
 
-def measure(cell: Cell, shape: Shape, seconds: float) -> list[dict[str, Any]]:
+def measure(cell: AnyCell, shape: Shape, seconds: float) -> list[dict[str, Any]]:
     """One row a mode: the cell's milliseconds beside our LSTM's, PyTorch's and the floor's."""
     lstm, own = ca.cells.lstm, operations(cell, sizes(cell, shape))
     sides: dict[str, Any] = {THEIRS: torch_side(shape), OURS: layer_side(lstm, shape), MINE: layer_side(cell, shape)}
@@ -223,7 +235,7 @@ def line(name: str, pair: list[dict[str, Any]]) -> str:
 
     columns = [
         f"`{name}`{'*' * pair[0]['waits']}",
-        f"{pair[0]['products']:.2f}",
+        f"{pair[0]['products']:.2f}" if pair[0]["products"] else "–",
         both(lambda r: r["ms"]),
         both(lambda r: r["ms"] / r["torch_ms"]),
         both(lambda r: r["ms"] / r["lstm_ms"]),
@@ -246,7 +258,7 @@ def main() -> None:
     rows = []
     try:
         for cell in cells_to_measure(options.cells):
-            for shape in options.shapes:
+            for shape in (shape for shape in options.shapes if not too_large(cell, shape)):
                 pair = measure(cell, shape, options.seconds)
                 print(f"{shape.name} {line(cell.name, pair)}", flush=True)
                 rows += pair
