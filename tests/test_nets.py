@@ -11,6 +11,7 @@ from torch import nn
 
 import carousel as ca
 from carousel.nets.subsampling import join
+from runs import ENGINES
 from tolerances import assert_close
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -106,7 +107,7 @@ def test_what_a_cell_fixes_is_not_learned_in_depth() -> None:
     assert_close(net(x), torch.tanh(torch.tanh(x @ net.U_l0.T + 0.5) @ net.U_l1.T + 0.5))
 
 
-@pytest.mark.parametrize("engine", ["eager", "native"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_depth_keeps_its_precision_under_autocast(engine: str) -> None:
     net, x = ca.InDepth(ca.cells.highway, size=4, depth=3, engine=engine), torch.randn(3, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
