@@ -7,6 +7,7 @@ import numpy
 import pytest
 import torch
 
+from carousel import cells
 from carousel.errors import CellError
 from carousel.graph import cell, clip, concat, expand, mask, relu, sigmoid, slice, softmax, split, static, tanh, where
 
@@ -290,6 +291,8 @@ def test_options_and_sizes():
     made = cell(elman)
     with pytest.raises(TypeError, match="no option 'g'"):
         made.with_(g=relu)
+    with pytest.raises(TypeError, match="option f is 'tanh', expected a function such as carousel.tanh"):
+        cells.elman.with_(f="tanh")
     with pytest.raises(TypeError, match="no size 'hiden_size'. Did you mean 'hidden_size'"):
         made.shapes(input_size=3, hiden_size=4)
     with pytest.raises(TypeError, match="hidden_size missing"):

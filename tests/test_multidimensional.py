@@ -209,6 +209,7 @@ def test_forms_of_input(engine):
         (lambda: ca.MDLSTM(D, H, merge="mean"), "expected one of: concat, sum"),
         (lambda: ca.MultiDimensional(ca.cells.lstm, D, 3), "state h is 3 wide, expected one block for each of 2 axes"),
         (lambda: ca.MultiDimensional(ca.cells.time_aware_lstm, D, 4), "reads dt, which is given over time"),
+        (lambda: ca.MDLSTM(0, H), "input_size is 0, expected at least 1"),
         (lambda: ca.MDLSTM(D, H)(torch.zeros(2, 4, 3, 3)), r"expected \(B, D, \*space\) with D = 3"),
         (
             lambda: ca.MDLSTM(D, H)(torch.zeros(2, D, 3, 3).double()),

@@ -142,7 +142,9 @@ class Cell:
         return returned
 
     def with_(self, **options: Any) -> Cell:
-        """The cell with other options. Raises TypeError for an option that it does not have.
+        """The cell with other options.
+
+        Raises TypeError for an option that it does not have, or that is no function where one is expected.
 
         >>> from carousel.graph import cell, relu, tanh
         >>> @cell
@@ -154,6 +156,10 @@ class Cell:
         for name in options:
             if name not in self.options:
                 raise TypeError(f"{self.name}: there is no option {name!r}.{hint(name, self.options)}")
+            if callable(self.options[name]) and not callable(options[name]):
+                raise TypeError(
+                    f"{self.name}: the option {name} is {options[name]!r}, expected a function such as carousel.tanh."
+                )
         return type(self)(self.fn, self.declared, {**self.options, **options})
 
     def shapes(self, **sizes: int) -> dict[str, tuple[int, ...]]:

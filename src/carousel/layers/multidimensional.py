@@ -18,6 +18,7 @@ from carousel.graph import Cell
 from carousel.graph.patterns import lookup, override
 from carousel.layers.initial import check_patterns, start
 from carousel.layers.inputs import check_kind, without_autocast
+from carousel.layers.recurrent import check_count
 from carousel.layers.stack import check_record
 from carousel.space import wavefront
 
@@ -78,7 +79,8 @@ class MultiDimensional(nn.Module):
         _check_choice(cell, "directions", directions, ("all", "one"))
         _check_choice(cell, "merge", merge, ("concat", "sum"))
         self.cell = cell.with_(axes=axes) if cell.options.get("axes", axes) != axes else cell
-        self.input_size, self.hidden_size, self.axes = input_size, hidden_size, axes
+        self.input_size = check_count(cell, "input_size", input_size)
+        self.hidden_size, self.axes = check_count(cell, "hidden_size", hidden_size), axes
         self.sizes = {"input_size": input_size, "hidden_size": hidden_size, **sizes}
         self.directions, self.merge, self.learn_initial = directions, merge, learn_initial
         self.engine, self.init = engines.check_name(engine), dict(init or {})

@@ -95,13 +95,13 @@ class Recurrent(nn.Module):
                 known = dict.fromkeys((*cell.sizes, *inspect.signature(type(self)).parameters))
                 raise TypeError(f"{cell.name}: there is no argument or size {name!r}.{hint(name, known)}")
         self.cell = cell
-        self.input_size = _check_count(cell, "input_size", input_size, self._least_input)
-        self.hidden_size = _check_count(cell, "hidden_size", hidden_size)
+        self.input_size = check_count(cell, "input_size", input_size, self._least_input)
+        self.hidden_size = check_count(cell, "hidden_size", hidden_size)
         self.sizes = {"input_size": input_size, "hidden_size": hidden_size, **sizes}
         if "hidden_size" not in cell.sizes:
             del self.sizes["hidden_size"]
         self._output_width, self._state_shapes = cell.output_width(**self.sizes), cell.state_shapes(**self.sizes)
-        self.num_layers = _check_count(cell, "num_layers", num_layers)
+        self.num_layers = check_count(cell, "num_layers", num_layers)
         self.bidirectional = bidirectional
         self.batch_first = batch_first
         self.dropout = dropout
@@ -271,7 +271,7 @@ class Recurrent(nn.Module):
         return ", ".join(parts)
 
 
-def _check_count(cell: AnyCell, name: str, value: int, least: int = 1) -> int:
+def check_count(cell: AnyCell, name: str, value: int, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{cell.name}: {name} is {value!r}, expected a whole number.")
     if value < least:
