@@ -24,7 +24,7 @@ import carousel as ca
 from benchmarks import timing
 from benchmarks.__main__ import RESULTS, about
 from benchmarks.grid import Shape, parse
-from benchmarks.rivals import Side
+from benchmarks.rivals import Plain, Side
 from carousel.graph import AnyCell, Cell
 from carousel.graph.levels import LOOP, STEP, levels
 
@@ -173,13 +173,8 @@ def torch_side(shape: Shape) -> Side:
     return make(lambda a: layer(a)[0], layer, torch.randn(shape.T, shape.B, shape.I, requires_grad=True), shape.H)
 
 
-class Plain(NamedTuple):
-    x: Tensor
-    gradient: Tensor
-
-
 def make(call: Callable[[Tensor], Tensor], layer: nn.Module, x: Tensor, width: int) -> Side:
-    return Side(call, layer.parameters(), Plain(x, torch.randn(*x.shape[:2], width)))  # type: ignore[arg-type]
+    return Side(call, layer.parameters(), Plain(x, torch.randn(*x.shape[:2], width)))
 
 
 def measure(cell: AnyCell, shape: Shape, seconds: float) -> list[dict[str, Any]]:

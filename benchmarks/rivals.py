@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,17 @@ from benchmarks.grid import Data, Shape
 BASELINE = "torch.nn.LSTM"
 
 
+class Plain(NamedTuple):
+    """The data of a side that has neither lengths nor resets."""
+
+    x: Tensor
+    gradient: Tensor
+
+
 class Side:
     """A call on PyTorch tensors, and the parameters whose gradients it fills."""
 
-    def __init__(self, call: Callable[[Tensor], Tensor], parameters: Iterable[Tensor], data: Data):
+    def __init__(self, call: Callable[[Tensor], Tensor], parameters: Iterable[Tensor], data: Data | Plain):
         self.call, self.parameters, self.data = call, [*parameters, data.x], data
 
     def forward(self) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 import carousel as ca
 from benchmarks import timing
 from benchmarks.__main__ import RESULTS, about
-from benchmarks.rivals import Side
+from benchmarks.rivals import Plain, Side
 
 
 class Case(NamedTuple):
@@ -31,14 +31,9 @@ class Case(NamedTuple):
     make: Callable[[], dict[str, Side]]
 
 
-class Plain(NamedTuple):
-    x: Tensor
-    gradient: Tensor
-
-
 def side(call: Callable[[Tensor], Tensor], parameters: Any, x: Tensor, gradient: Tensor) -> Side:
     own = x.clone().requires_grad_()
-    return Side(call, parameters, Plain(own, gradient))  # type: ignore[arg-type]
+    return Side(call, parameters, Plain(own, gradient))
 
 
 # -- convolutional

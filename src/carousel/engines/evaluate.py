@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from carousel.graph.step import ancestors
 from carousel.graph.tensors import ELEMENTWISE as FUNCTIONS
 
 if TYPE_CHECKING:
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
 
 def needed(step: Step, wanted: Iterable[int], known: Iterable[int]) -> list[int]:
     """The nodes to compute, in order, so that `wanted` have values when `known` have them already."""
-    known, todo, found = set(known), list(wanted), set()
-    while todo:
-        index = todo.pop()
-        if index not in known and index not in found:
-            found.add(index)
-            todo.extend(step.nodes[index].args)
-    return sorted(found)
+    return sorted(ancestors(step.nodes, wanted, known))
 
 
 def evaluate(step: Step, wanted: Iterable[int], given: Mapping[int, Tensor], sizes: Mapping, like: Tensor) -> dict:

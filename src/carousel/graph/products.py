@@ -16,7 +16,7 @@ from carousel.errors import CellError
 from carousel.graph.arguments import Side
 from carousel.graph.cell import Cell
 from carousel.graph.levels import LOOP, SEQUENCE, levels
-from carousel.graph.step import Node, Step
+from carousel.graph.step import Node, Step, ancestors
 from carousel.graph.widths import Width
 
 
@@ -173,12 +173,7 @@ class _Cut:
 
     def _count_clips(self, nodes: Sequence[Node], made: Mapping[int, int], ends: Iterable[int]) -> None:
         """Counts for each clip of a gradient the stages that read it: each would clip its own share of the sum."""
-        todo, read = list(ends), set[int]()
-        while todo:
-            n = todo.pop()
-            if n not in read:
-                read.add(n)
-                todo += nodes[n].args
+        read = ancestors(nodes, ends)
         self.clips.update(n for n, k in made.items() if k in read and self.step.nodes[n].op == "clip_gradient")
 
     def _row(self, n: int) -> bool:
@@ -237,10 +232,7 @@ def reads_states(cell: Cell) -> dict[str, set[bool]]:
     """
     level, nodes, found = levels(cell.step, cell.sides), cell.step.nodes, dict[str, set[bool]]()
     for node in nodes:
-        todo = [node.args[0]] if node.op == "matmul" else []
-        while todo:
-            n = todo.pop()
+        for n in ancestors(nodes, node.args[:1]) if node.op == "matmul" else ():
             if nodes[n].op == "parameter":
                 found.setdefault(nodes[n].attr["name"], set()).add(level[node.args[1]] == LOOP)
-            todo += nodes[n].args
     return found

@@ -14,7 +14,7 @@ Operations (`Node.op`), on rows unless said otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,3 +79,19 @@ class Step:
     output: int
     names: dict[str, int]
     parameters: dict[str, Parameter]
+
+
+def ancestors(nodes: Sequence[Node], ends: Iterable[int], known: Iterable[int] = ()) -> set[int]:
+    """The nodes that `ends` are computed from, themselves included, where `known` have values already.
+
+    >>> from carousel.cells import elman
+    >>> sorted(elman.step.nodes[n].op for n in ancestors(elman.step.nodes, [3]))
+    ['input', 'matmul', 'parameter']
+    """
+    known, todo, found = set(known), list(ends), set[int]()
+    while todo:
+        index = todo.pop()
+        if index not in known and index not in found:
+            found.add(index)
+            todo.extend(nodes[index].args)
+    return found

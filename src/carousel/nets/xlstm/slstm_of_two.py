@@ -1,7 +1,8 @@
 """The sLSTM as its block in xLSTM has it: `carousel.cells.slstm` with two inputs.
 
 The input and forget gates read u, which is x after the convolution; candidate and output gate read x. The matrices that
-multiply them are block-diagonal too: each head reads its own part of the features.
+multiply them are block-diagonal too: each head reads its own part of the features. What follows the four sums is as
+there, and is written out so that `record=` finds its names; both are compared with the authors' package.
 """
 # ruff: noqa: B008 (side inputs are declared by calls in the signature)
 

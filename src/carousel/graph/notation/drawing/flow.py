@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from carousel.graph.notation.gates import changing, gate_nodes
 from carousel.graph.notation.latex import FUNCTIONS, Formulas, symbol_of
 from carousel.graph.notation.typeset import plain_text
-from carousel.graph.step import Node
+from carousel.graph.step import Node, ancestors
 
 if TYPE_CHECKING:
     from carousel.graph.cell import Cell
@@ -68,7 +68,7 @@ class Simplifier:
             for arg in node.args:
                 self.readers[arg].add(index)
         self.ends = {*self.step.outputs, self.step.output}
-        self.needed = self._needed()
+        self.needed = ancestors(self.nodes, self.ends)
         self.weighted: list[bool] = []
         for index in range(len(self.nodes)):
             self.weighted.append(self._is_weighted(index))
@@ -100,16 +100,6 @@ class Simplifier:
     def _is_long(self, index: int) -> bool:
         formula = self.formulas.formula(index)
         return r"\cdot" in formula or len(plain_text(formula)) > LONGEST
-
-    def _needed(self) -> set[int]:
-        """The nodes from which new states and the output are computed."""
-        needed, todo = set(), list(self.ends)
-        while todo:
-            index = todo.pop()
-            if index not in needed:
-                needed.add(index)
-                todo += self.nodes[index].args
-        return needed
 
     def _shown(self) -> list[int]:
         """Leaves first, in the order of the cell's arguments; then the others in the order of computation."""

@@ -108,15 +108,16 @@ class Reader:
         return Row(tuple(items))
 
     def scripted(self) -> Formula:
-        base, found, primes = self.atom(), {"_": None, "^": None}, 0
+        base, primes = self.atom(), 0
+        found: dict[str, Formula | None] = {"_": None, "^": None}
         while self.peek() in ("_", "^", "'"):
             sign = self.next()
             if sign == "'":
                 primes += 1
             else:
-                found[sign] = self.atom()  # type: ignore[assignment]
+                found[sign] = self.atom()
         if primes:
-            found["^"] = Word("operator", "′" * primes)  # type: ignore[assignment]
+            found["^"] = Word("operator", "′" * primes)
         return Scripts(base, found["_"], found["^"]) if found["_"] or found["^"] else base
 
     def atom(self) -> Formula:
