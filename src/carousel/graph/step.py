@@ -88,7 +88,7 @@ def ancestors(nodes: Sequence[Node], ends: Iterable[int], known: Iterable[int] =
     >>> sorted(elman.step.nodes[n].op for n in ancestors(elman.step.nodes, [3]))
     ['input', 'matmul', 'parameter']
     """
-    known, todo, found = set(known), list(ends), set[int]()
+    known, todo, found = set(known), list(ends), set()  # plain calls, which torch.compile can follow
     while todo:
         index = todo.pop()
         if index not in known and index not in found:
