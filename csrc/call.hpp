@@ -34,6 +34,7 @@ struct Thread {
     Row* rows;           // those that are being worked on: up to kChunkRows, or kReduceRows in reductions
     T*** tables;         // tables of their addresses
     T** tiles;           // kTileRows rows of scratch for each operand of a phase
+    T* converted;        // the sources of a phase's products, in the format of the kernels
     T *panels, *strips;  // of reductions; the last panel is for what comes alone
     bool fresh;          // no gradient has been summed yet
 };
@@ -144,28 +145,30 @@ class Call {
         for (const MatrixUse& m : program.matrices) {
             const int64_t row = stride(m.external, 0), column = stride(m.external, 1);
             Weight<T> w{address(m.external), m.transposed ? column : row, m.transposed ? row : column, m.n, m.k, nullptr};
-            if (!layout.direct && w.data) w.packed = arena_.take<T>(panels_of(m.n) * m.k * kPanel);
+            if (!layout.direct && w.data) w.packed = arena_.take<T>(panels_of(m.n) * groups(m.k) * kPanel);
             weights.push_back(w);
         }
     }
 
     void prepare_threads() {
         size_t tables = 2, operands = 1;
+        int64_t converted = 0;
         for (const auto* phases : {&program.before, &program.loop, &program.after})
             for (const Phase& p : *phases) {
                 tables = std::max(tables, p.lookups.size());
                 operands = std::max(operands, p.operands.size());
+                converted = std::max(converted, converted_width(p));
             }
         const int columns = layout.grid.columns;
         all_.reset(layout.grid.threads());
         meetings_ = std::vector<Barrier>(size_t(layout.grid.bands));
         for (Barrier& b : meetings_) b.reset(columns);
         for (int i = 0; i < layout.grid.threads(); ++i)
-            threads.push_back(make_thread({i, i / columns, i % columns, nullptr, nullptr, nullptr, nullptr, nullptr, true},
-                                          int64_t(tables), int64_t(operands)));
+            threads.push_back(make_thread({i, i / columns, i % columns, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, true},
+                                          int64_t(tables), int64_t(operands), converted));
     }
 
-    Thread<T> make_thread(Thread<T> t, int64_t tables, int64_t operands) {
+    Thread<T> make_thread(Thread<T> t, int64_t tables, int64_t operands, int64_t converted) {
         constexpr int64_t rows = std::max(kChunkRows, kReduceRows);
         t.rows = arena_.take<Row>(rows);
         t.tables = arena_.take<T**>(tables);
@@ -174,12 +177,24 @@ class Call {
         t.tiles = arena_.take<T*>(operands * kTileRows);
         T* scratch = arena_.take<T>(operands * kTileRows * kPanel);
         for (int64_t i = 0; i < operands * kTileRows; ++i) t.tiles[i] = scratch + i * kPanel;
+        t.converted = arena_.take<T>(converted * kChunkRows);
         if (program.widest_d) {
             t.panels = arena_.take<T>(kReduceRows * kPanel * (program.reduction_panels + 1));
             t.strips = arena_.take<T>(kReduceRows * program.widest_d);
         }
         return t;
     }
+
+    // Elements that a row of all sources of a phase becomes.
+    int64_t converted_width(const Phase& phase) const {
+        int64_t width = 0;
+        if (kernels.convert && !layout.direct)
+            for (size_t i = phase.operands.size(); phase.is_tile && i < phase.lookups.size(); ++i)
+                width += kernels.converted(width_of(phase.lookups[i]));
+        return width;
+    }
+
+    int64_t groups(int64_t k) const { return (k + kernels.group - 1) / kernels.group; }
 
     std::vector<int32_t> order_, dealt_;
     std::vector<Barrier> meetings_;

@@ -1,26 +1,48 @@
 // Gradients of parameters: sums over many rows at once.
 
-template <class T>
-void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns, T* panel) {
-    for (int64_t r = 0; r < count; ++r, panel += kPanel) {
-        copy_row(panel, rows[r] + first, columns);
+// The rows of one group, those past the end missing.
+template <class F, class T = typename F::Value>
+inline void rows_of_group(T* const* rows, int64_t count, int64_t g, int64_t first, const T* (&found)[F::kGroup]) {
+    for (int64_t i = 0, r = g * F::kGroup; i < F::kGroup; ++i, ++r) found[i] = r < count ? rows[r] + first : nullptr;
+}
+
+template <class F, class T = typename F::Value>
+void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns, T* out) {
+    auto* panel = reinterpret_cast<typename F::Packed*>(out);
+    const T* group[F::kGroup];
+    for (int64_t g = 0; g < groups<F>(count); ++g, panel += kPanel) {
+        rows_of_group<F>(rows, count, g, first, group);
+        F::pack_rows(group, columns, panel);
         for (int64_t j = columns; j < kPanel; ++j) panel[j] = 0;
     }
 }
 
-template <class T>
-void gather_strips(T* const* rows, int64_t count, int64_t first, int64_t columns, T* strips) {
-    const int64_t whole = columns / kTileRows, rest = columns % kTileRows;
-    T* tail = strips + whole * kTileRows * count;
-    for (int64_t r = 0; r < count; ++r) {
-        const T* from = rows[r] + first;
-        for (int64_t s = 0; s < whole; ++s, from += kTileRows) {
-            T* to = strips + (s * count + r) * kTileRows;
+// One row of all strips, of which `height` rows stand below each other.
+template <class S>
+inline void deal_to_strips(const S* from, int64_t columns, int64_t height, int64_t row, S* strips) {
+    const int64_t whole = columns / kTileRows * kTileRows, rest = columns - whole;
+    for (int64_t j = 0; j < whole; j += kTileRows)
 #pragma GCC unroll 8
-            for (int64_t m = 0; m < kTileRows; ++m) to[m] = from[m];
+        for (int64_t m = 0; m < kTileRows; ++m) strips[j * height + row * kTileRows + m] = from[j + m];
+    for (int64_t m = 0; m < rest; ++m) strips[whole * height + row * rest + m] = from[whole + m];
+}
+
+template <class F, class T = typename F::Value>
+void gather_strips(T* const* rows, int64_t count, int64_t first, int64_t columns, T* out) {
+    using S = typename F::Source;
+    constexpr int64_t most = F::kGroup == 1 ? int64_t(1) << 62 : kPanel / kTileRows * kTileRows;
+    S* strips = reinterpret_cast<S*>(out);
+    S room[F::kSources * kPanel];
+    const T* group[F::kGroup];
+    const int64_t height = groups<F>(count) * F::kSources;
+    for (int64_t g = 0; g < groups<F>(count); ++g)
+        for (int64_t j = 0; j < columns; j += most) {
+            const int64_t n = columns - j < most ? columns - j : most;
+            rows_of_group<F>(rows, count, g, first + j, group);
+            const S* from = F::convert_rows(group, n, room);
+            for (int64_t s = 0; s < F::kSources; ++s, from += kPanel)
+                deal_to_strips(from, n, height, g * F::kSources + s, strips + j * height);
         }
-        for (int64_t m = 0; m < rest; ++m) tail[r * rest + m] = from[m];
-    }
 }
 
 template <class T, int N>
@@ -42,50 +64,54 @@ inline void add_to_gradient(const MatrixGradientCall<T>& call, int64_t i, int64_
 }
 
 // One register tile: M columns of a strip by N vectors of the panel, summed over all rows.
-template <class T, int M, int N>
-void gradient_tile(const MatrixGradientCall<T>& call, const T* strip, int64_t i, int64_t column) {
+template <class F, int M, int N, class T = typename F::Value>
+void gradient_tile(const MatrixGradientCall<T>& call, const typename F::Source* strip, int64_t i, int64_t column) {
     Vec<T> sum[M][N] = {};
-    const T* panel = call.panel + column;
+    const auto* panel = reinterpret_cast<const typename F::Packed*>(call.panel) + column;
     for (int m = 0; m < M; ++m)  // the gradient's lines arrive while the sums are formed
         for (int v = 0; v < N; ++v)
             __builtin_prefetch(call.gradient + (i + m) * call.stride_i + (column + v * kLanes<T>) * call.stride_j, 1);
-    for (int64_t r = 0; r < call.rows; ++r, strip += M, panel += kPanel) {
-        Vec<T> row[N];
+    for (int64_t g = 0; g < groups<F>(call.rows); ++g, strip += F::kSources * M, panel += kPanel)
+#pragma GCC unroll 2
+        for (int part = 0; part < F::kParts; ++part) {
+            typename F::Factor row[N];
 #pragma GCC unroll 8
-        for (int v = 0; v < N; ++v) row[v] = load(panel + v * kLanes<T>);
+            for (int v = 0; v < N; ++v) row[v] = F::weights(panel + v * kLanes<T>, part);
 #pragma GCC unroll 8
-        for (int m = 0; m < M; ++m) {
-            Vec<T> x = all(strip[m]);
+            for (int m = 0; m < M; ++m) {
+                const auto x = F::source(strip + m, M, part);
 #pragma GCC unroll 8
-            for (int v = 0; v < N; ++v) sum[m][v] += x * row[v];
+                for (int v = 0; v < N; ++v) F::multiply_add(sum[m][v], x, row[v]);
+            }
         }
-    }
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) add_to_gradient<T, N>(call, i + m, column, sum[m]);
 }
 
-template <class T, int M>
-void gradient_strip(const MatrixGradientCall<T>& call, const T* strip, int64_t i) {
+template <class F, int M, class T = typename F::Value>
+void gradient_strip(const MatrixGradientCall<T>& call, const typename F::Source* strip, int64_t i) {
     constexpr int N = kTileVectors;
     const int vectors = int((call.columns + kLanes<T> - 1) / kLanes<T>);
     int v = 0;
-    for (; v + N <= vectors; v += N) gradient_tile<T, M, N>(call, strip, i, v * kLanes<T>);
-    for (; v + 2 <= vectors; v += 2) gradient_tile<T, M, 2>(call, strip, i, v * kLanes<T>);
-    for (; v < vectors; ++v) gradient_tile<T, M, 1>(call, strip, i, v * kLanes<T>);
+    for (; v + N <= vectors; v += N) gradient_tile<F, M, N>(call, strip, i, v * kLanes<T>);
+    for (; v + 2 <= vectors; v += 2) gradient_tile<F, M, 2>(call, strip, i, v * kLanes<T>);
+    for (; v < vectors; ++v) gradient_tile<F, M, 1>(call, strip, i, v * kLanes<T>);
 }
 
-template <class T>
-void add_matrix_gradient(const MatrixGradientCall<T>& call) {
+template <class F>
+void add_matrix_gradient(const MatrixGradientCall<typename F::Value>& call) {
+    const auto* strips = reinterpret_cast<const typename F::Source*>(call.strips);
+    const int64_t height = groups<F>(call.rows) * F::kSources;
     int64_t i = 0;
     for (; i + kTileRows <= call.strip_columns; i += kTileRows)
-        gradient_strip<T, kTileRows>(call, call.strips + i * call.rows, i);
-    const T* rest = call.strips + i * call.rows;
+        gradient_strip<F, kTileRows>(call, strips + i * height, i);
+    const auto* rest = strips + i * height;
     switch (call.strip_columns - i) {
-        case 1: return gradient_strip<T, 1>(call, rest, i);
-        case 2: return gradient_strip<T, 2>(call, rest, i);
-        case 3: return gradient_strip<T, 3>(call, rest, i);
-        case 4: return gradient_strip<T, 4>(call, rest, i);
-        case 5: return gradient_strip<T, 5>(call, rest, i);
+        case 1: return gradient_strip<F, 1>(call, rest, i);
+        case 2: return gradient_strip<F, 2>(call, rest, i);
+        case 3: return gradient_strip<F, 3>(call, rest, i);
+        case 4: return gradient_strip<F, 4>(call, rest, i);
+        case 5: return gradient_strip<F, 5>(call, rest, i);
     }
 }
 

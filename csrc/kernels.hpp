@@ -59,7 +59,7 @@ template <class T>
 struct Weight {
     const T* data;  // element (n, k) stands at n * stride_n + k * stride_k; null: all zeros
     int64_t stride_n, stride_k, n, k;
-    T* packed;  // panels of kPanel columns, [k][kPanel]
+    T* packed;  // panels of kPanel columns, [groups of k][kPanel], in the format of the kernels
 };
 
 // Runs a tile phase over rows 0..rows and the panels first_panel..last_panel.
@@ -68,7 +68,7 @@ struct TileCall {
     const TileCode* code;
     const Weight<T>* weights;
     bool direct;              // weights are used where they lie, not packed
-    T* const* const* tables;  // one pointer per row: for each operand, then for each source of products
+    T* const* const* tables;  // one pointer per row: for each operand, then for each source of products (converted)
     int64_t rows, first_panel, last_panel;
     T* const* scratch;  // kTileRows pointers per operand, each to kPanel elements
 };
@@ -87,7 +87,7 @@ struct RowCall {
 };
 
 // gradient(i, j) += sum over rows of strip[i] * panel[j], where one side was packed into strips of kTileRows columns
-// (the last strip narrower), [rows][columns of the strip] each, and the other into a panel.
+// (the last strip narrower), [rows][columns of the strip] each, and the other into a panel, in the kernels' format.
 template <class T>
 struct MatrixGradientCall {
     int64_t rows;
@@ -111,6 +111,7 @@ struct VectorGradientCall {
     T* gradient;
 };
 
+// The kernels of one instruction set for one format of products (formats.hpp).
 template <class T>
 struct Kernels {
     void (*tile)(const TileCall<T>&);
@@ -121,6 +122,11 @@ struct Kernels {
     void (*gather_strips)(T* const* rows, int64_t count, int64_t first, int64_t columns, T* strips);
     void (*matrix_gradient)(const MatrixGradientCall<T>&);
     void (*vector_gradient)(const VectorGradientCall<T>&);
+    int64_t group;  // inner elements that a packed element of weights holds
+    // Turns a table of rows of some width to converted ones, which begin at `out`, `converted(width)` elements each.
+    // Null where products meet rows as they are.
+    void (*convert)(T** rows, int64_t count, int64_t width, T* out);
+    int64_t (*converted)(int64_t width);
 };
 
 }  // namespace carousel

@@ -2,6 +2,8 @@
 
 extern const Kernels<float> kernels_avx2_float;
 extern const Kernels<double> kernels_avx2_double;
-const Kernels<float> kernels_avx2_float = kKernels<float>;
-const Kernels<double> kernels_avx2_double = kKernels<double>;
+extern const Kernels<float> kernels_avx2_bfloat16;
+const Kernels<float> kernels_avx2_float = kKernels<Plain<float>>;
+const Kernels<double> kernels_avx2_double = kKernels<Plain<double>>;
+const Kernels<float> kernels_avx2_bfloat16 = kKernels<Bfloat16>;
 }  // namespace carousel

@@ -1,5 +1,6 @@
 // The Python module: programs in, pointers in, no tensor library.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -15,9 +16,14 @@ using namespace carousel;
 namespace {
 
 void run(const Program& program, const std::string& dtype, int64_t T, int64_t B, bool reverse,
-         std::vector<uintptr_t> pointers, std::vector<int64_t> strides, uintptr_t lengths, uintptr_t resets, int threads) {
+         std::vector<uintptr_t> pointers, std::vector<int64_t> strides, uintptr_t lengths, uintptr_t resets, int threads,
+         const std::optional<std::string>& precision) {
     if (dtype != "float32" && dtype != "float64")
         throw std::invalid_argument("run: dtype is \"" + dtype + "\", expected \"float32\" or \"float64\"");
+    const bool low = precision && *precision != dtype;
+    if (low && (dtype != "float32" || *precision != "bfloat16"))
+        throw std::invalid_argument("run: precision is \"" + *precision + "\", expected \"" + dtype + "\"" +
+                                    (dtype == "float32" ? " or \"bfloat16\"" : ""));
     Arguments a;
     a.T = T;
     a.B = B;
@@ -29,7 +35,7 @@ void run(const Program& program, const std::string& dtype, int64_t T, int64_t B,
     a.threads = threads;
     nb::gil_scoped_release released;
     if (dtype == "float32")
-        run_program(program, a, *variant().float_kernels);
+        run_program(program, a, *variant().float_kernels[int(low ? Precision::bfloat16 : Precision::float32)]);
     else
         run_program(program, a, *variant().double_kernels);
 }
@@ -42,8 +48,9 @@ NB_MODULE(_core, m) {
     nb::class_<Program>(m, "Program", "A step program, read from JSON and checked. Raises ValueError if it is malformed.")
         .def(nb::init<const std::string&>(), nb::arg("json_text"))
         .def("run", &run, nb::arg("dtype"), nb::arg("T"), nb::arg("B"), nb::arg("reverse"), nb::arg("pointers"),
-             nb::arg("strides"), nb::arg("lengths_pointer"), nb::arg("resets_pointer"), nb::arg("threads"),
-             "Runs the program. `pointers` has one address and `strides` two numbers of elements an external.");
+             nb::arg("strides"), nb::arg("lengths_pointer"), nb::arg("resets_pointer"), nb::arg("threads"), nb::arg("precision") = nb::none(),
+             "Runs the program. `pointers` has one address and `strides` two numbers of elements an external. `precision` is what "
+             "the factors of products are rounded to: dtype (or None), or \"bfloat16\" where that is float32.");
     m.def(
         "variants",
         [] {

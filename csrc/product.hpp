@@ -1,7 +1,7 @@
 // Matrix products of one tile: sums over k of weights (n, k) times a row's element k, onto a start.
 
 // Packed weights: the whole tile stands in registers. Rows of the result are always whole vectors.
-template <class T, int M, int N>
+template <class F, int M, int N, class T = typename F::Value>
 inline void packed_tile(const Segment* segments, int count, const Weight<T>* weights, T* const* const* sources,
                         int64_t panel, int64_t first_row, int column, Reference<T> dst, const Reference<T>* init) {
     Vec<T> sum[M][N];
@@ -12,21 +12,25 @@ inline void packed_tile(const Segment* segments, int count, const Weight<T>* wei
     for (int s = 0; s < count; ++s) {
         const Weight<T>& w = weights[segments[s].weight];
         if (!w.data) continue;
-        const T* p = w.packed + panel * w.k * kPanel + column;
-        const T* a[M];
+        const int64_t height = groups<F>(w.k);
+        const auto* p = reinterpret_cast<const typename F::Packed*>(w.packed) + panel * height * kPanel + column;
+        const typename F::Source* a[M];
 #pragma GCC unroll 8
-        for (int m = 0; m < M; ++m) a[m] = sources[segments[s].source][first_row + m];
-        for (int64_t k = 0; k < w.k; ++k, p += kPanel) {
-            Vec<T> row[N];
+        for (int m = 0; m < M; ++m)
+            a[m] = reinterpret_cast<const typename F::Source*>(sources[segments[s].source][first_row + m]);
+        for (int64_t g = 0; g < height; ++g, p += kPanel)
+#pragma GCC unroll 2
+            for (int part = 0; part < F::kParts; ++part) {
+                typename F::Factor row[N];
 #pragma GCC unroll 8
-            for (int v = 0; v < N; ++v) row[v] = load(p + v * kLanes<T>);
+                for (int v = 0; v < N; ++v) row[v] = F::weights(p + v * kLanes<T>, part);
 #pragma GCC unroll 8
-            for (int m = 0; m < M; ++m) {
-                Vec<T> x = all(a[m][k]);
+                for (int m = 0; m < M; ++m) {
+                    const auto x = F::source(a[m] + g * F::kSources, 1, part);
 #pragma GCC unroll 8
-                for (int v = 0; v < N; ++v) sum[m][v] += x * row[v];
+                    for (int v = 0; v < N; ++v) F::multiply_add(sum[m][v], x, row[v]);
+                }
             }
-        }
     }
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m)
@@ -38,32 +42,32 @@ template <class T>
 using TileFunction = void (*)(const Segment*, int, const Weight<T>*, T* const* const*, int64_t, int64_t, int,
                               Reference<T>, const Reference<T>*);
 
-template <class T, int N>
-TileFunction<T> tile_of_rows(int rows) {
+template <class F, int N>
+TileFunction<typename F::Value> tile_of_rows(int rows) {
     switch (rows) {
-        case 1: return packed_tile<T, 1, N>;
-        case 2: return packed_tile<T, 2, N>;
-        case 3: return packed_tile<T, 3, N>;
-        case 4: return packed_tile<T, 4, N>;
-        case 5: return packed_tile<T, 5, N>;
-        default: return packed_tile<T, 6, N>;
+        case 1: return packed_tile<F, 1, N>;
+        case 2: return packed_tile<F, 2, N>;
+        case 3: return packed_tile<F, 3, N>;
+        case 4: return packed_tile<F, 4, N>;
+        case 5: return packed_tile<F, 5, N>;
+        default: return packed_tile<F, 6, N>;
     }
 }
 
 // The widest tile of some rows, up to `vectors`, that the registers hold; tells its width. Few rows take more vectors:
 // a processor needs about eight sums at once to be busy.
-template <class T>
-TileFunction<T> widest_tile(int rows, int& vectors) {
+template <class F>
+TileFunction<typename F::Value> widest_tile(int rows, int& vectors) {
     const int most = rows == 1 ? 8 : rows == 2 && kTileVectors < 4 ? 4 : kTileVectors;
     vectors = vectors >= most ? most : vectors == 3 && kTileVectors < 3 ? 2 : vectors > 4 ? 4 : vectors;
     switch (vectors) {
-        case 1: return tile_of_rows<T, 1>(rows);
-        case 2: return tile_of_rows<T, 2>(rows);
-        case 3: return tile_of_rows<T, kTileVectors < 3 ? 1 : 3>(rows);
+        case 1: return tile_of_rows<F, 1>(rows);
+        case 2: return tile_of_rows<F, 2>(rows);
+        case 3: return tile_of_rows<F, kTileVectors < 3 ? 1 : 3>(rows);
         case 4:
-            if (rows == 1) return packed_tile<T, 1, 4>;
-            return rows == 2 ? packed_tile<T, 2, 4> : tile_of_rows<T, kTileVectors>(rows);
-        default: return packed_tile<T, 1, 8>;
+            if (rows == 1) return packed_tile<F, 1, 4>;
+            return rows == 2 ? packed_tile<F, 2, 4> : tile_of_rows<F, kTileVectors>(rows);
+        default: return packed_tile<F, 1, 8>;
     }
 }
 
@@ -126,7 +130,7 @@ void direct_row(const Weight<T>& w, const T* source, int64_t first, int64_t colu
     }
 }
 
-template <class T>
+template <class F, class T = typename F::Value>
 void run_product(const TileCall<T>& call, const Product& product, const Reference<T>* refs, int64_t panel,
                  int64_t first_row, TileShape<T> shape, int64_t columns) {
     const TileCode& code = *call.code;
@@ -147,7 +151,7 @@ void run_product(const TileCall<T>& call, const Product& product, const Referenc
     }
     for (int v = 0, vectors; v < shape.vectors; v += vectors) {
         vectors = shape.vectors - v;
-        const TileFunction<T> tile = widest_tile<T>(shape.rows, vectors);
+        const TileFunction<T> tile = widest_tile<F>(shape.rows, vectors);
         tile(product.segments, product.segment_count, call.weights, sources, panel, first_row, v * kLanes<T>, dst, init);
     }
 }

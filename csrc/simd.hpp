@@ -55,6 +55,16 @@ inline void store(T* p, Vec<T> v) {
     *reinterpret_cast<typename Traits<T>::U*>(p) = v;
 }
 
+inline Bits<float> load_bits(const uint32_t* p) {
+    typedef uint32_t U __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+    return *reinterpret_cast<const U*>(p);
+}
+
+inline void store_bits(uint32_t* p, Bits<float> bits) {
+    typedef uint32_t U __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+    *reinterpret_cast<U*>(p) = bits;
+}
+
 template <class T>
 inline Vec<T> all(T x) {
     return x - Vec<T>{};  // x + 0 would turn -0 into 0

@@ -57,12 +57,24 @@ class Stepper {
     void run_phase(Thread<T>& me, const Phase& phase, int64_t count, Block block, Share panels) {
         for (size_t i = 0; i < phase.lookups.size(); ++i)
             if (phase.lookups[i] >= 0) call_.look_up(me, int(i), phase.lookups[i], count, block);
+        convert_sources(me, phase, count);
         if (phase.is_tile)
             call_.kernels.tile({&phase.code, call_.weights.data(), call_.layout.direct, me.tables, count, panels.first,
                                 panels.last, me.tiles});
         else
             call_.kernels.row({phase.op, count, me.tables[0], phase.dst_width, me.tables + 1, phase.source_widths.data(),
                                int32_t(phase.source_widths.size()), phase.n, T(phase.eps)});
+    }
+
+    // Once for all panels of the phase.
+    void convert_sources(Thread<T>& me, const Phase& phase, int64_t count) {
+        if (!call_.kernels.convert || call_.layout.direct || !phase.is_tile) return;
+        T* out = me.converted;
+        for (size_t i = phase.operands.size(); i < phase.lookups.size(); ++i) {
+            const int64_t width = call_.width_of(phase.lookups[i]);
+            call_.kernels.convert(me.tables[i], count, width, out);
+            out += count * call_.kernels.converted(width);
+        }
     }
 
     static Share all_panels(const Phase& phase) { return {0, phase.is_tile ? panels_of(phase.code.width) : 1}; }

@@ -27,7 +27,7 @@ inline void broadcast_in(T* const* to, T* const* from, int rows, int vectors) {
         for (int v = 0; v < vectors; ++v) store<T>(to[m] + v * kLanes<T>, all(from[m][0]));
 }
 
-template <class T>
+template <class F, class T = typename F::Value>
 void run_one_tile(const TileCall<T>& call, int64_t panel, int64_t row, int rows) {
     const TileCode& code = *call.code;
     const int64_t column = panel * kPanel;
@@ -50,7 +50,7 @@ void run_one_tile(const TileCall<T>& call, int64_t panel, int64_t row, int rows)
         }
     }
     for (int i = 0; i < code.product_count; ++i)
-        run_product<T>(call, code.products[i], refs, panel, row, shape, columns);
+        run_product<F>(call, code.products[i], refs, panel, row, shape, columns);
     for (int i = 0; i < code.instruction_count; ++i) run_instruction<T>(code.instructions[i], refs, shape);
     for (int i = 0; partial && i < code.operand_count; ++i) {
         const Operand& o = code.operands[i];
@@ -60,12 +60,12 @@ void run_one_tile(const TileCall<T>& call, int64_t panel, int64_t row, int rows)
 }
 
 // Tiles of nearly equal height: 8 rows are 4 + 4 rather than 6 + 2.
-template <class T>
-void run_tile_phase(const TileCall<T>& call) {
+template <class F>
+void run_tile_phase(const TileCall<typename F::Value>& call) {
     const int64_t tiles = (call.rows + kTileRows - 1) / kTileRows;
     for (int64_t panel = call.first_panel; panel < call.last_panel; ++panel)
         for (int64_t i = 0; i < tiles; ++i) {
             int64_t row = call.rows * i / tiles, next = call.rows * (i + 1) / tiles;
-            run_one_tile<T>(call, panel, row, int(next - row));
+            run_one_tile<F>(call, panel, row, int(next - row));
         }
 }

@@ -31,6 +31,18 @@ template <class T>
 inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
     exchange_all<T, 1>(rows);
 }
+
+// Of the elements of a and then b those with even and those with odd numbers.
+template <class T, std::size_t... J>
+inline void deal(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd, std::index_sequence<J...>) {
+    even = __builtin_shufflevector(a, b, int(2 * J)...);
+    odd = __builtin_shufflevector(a, b, int(2 * J + 1)...);
+}
+
+template <class T>
+inline void deal(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd) {
+    deal<T>(a, b, even, odd, std::make_index_sequence<std::size_t(kLanes<T>)>());
+}
 #else
 template <class T>
 inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
@@ -40,5 +52,14 @@ inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
             rows[i][j] = rows[j][i];
             rows[j][i] = swapped;
         }
+}
+
+template <class T>
+inline void deal(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd) {
+    for (int i = 0; i < kLanes<T>; ++i) {
+        const Vec<T>& from = 2 * i < kLanes<T> ? a : b;
+        even[i] = from[2 * i % kLanes<T>];
+        odd[i] = from[2 * i % kLanes<T> + 1];
+    }
 }
 #endif

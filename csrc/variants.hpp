@@ -7,10 +7,13 @@
 
 namespace carousel {
 
+// What the factors of float32 products are rounded to.
+enum class Precision { float32, bfloat16 };
+
 struct Variant {
     const char* name;
-    const Kernels<float>* float_kernels;
     const Kernels<double>* double_kernels;
+    const Kernels<float>* float_kernels[2];  // by precision
 };
 
 // Those that this processor can run, the best first.

@@ -26,7 +26,7 @@ def strides_of(array, shape):
     ]
 
 
-def run_core(program, T, B, arrays, dtype, reverse=False, lengths=None, resets=None, threads=1):
+def run_core(program, T, B, arrays, dtype, reverse=False, lengths=None, resets=None, threads=1, precision=None):
     """Runs a program over arrays of the given dtype, which are written in place."""
     compiled = _core.Program(json.dumps(program))
     pointers, strides = [], []
@@ -37,7 +37,7 @@ def run_core(program, T, B, arrays, dtype, reverse=False, lengths=None, resets=N
     resets = None if resets is None else np.ascontiguousarray(resets, np.uint8)
     compiled.run(
         np.dtype(dtype).name, T, B, reverse, pointers, strides,
-        0 if lengths is None else lengths.ctypes.data, 0 if resets is None else resets.ctypes.data, threads,
+        0 if lengths is None else lengths.ctypes.data, 0 if resets is None else resets.ctypes.data, threads, precision,
     )  # fmt: skip
 
 

@@ -81,11 +81,19 @@ ROW = {
 }
 
 
+def to_bfloat16(a):
+    """Rounded to the nearest bfloat16, ties to even."""
+    bits = a.astype(np.float32).view(np.uint32).astype(np.uint64)
+    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+    return np.where(np.isnan(a), np.nan, kept.astype(np.uint32).view(np.float32).astype(np.float64))
+
+
 class Execution:
     """One run of a program over arrays, which are written in place (None: a missing input, which means zeros)."""
 
-    def __init__(self, program, T, B, reverse, arrays, lengths=None, resets=None):
+    def __init__(self, program, T, B, reverse, arrays, lengths=None, resets=None, precision=None):
         self.program, self.T, self.B, self.reverse, self.arrays = program, T, B, reverse, arrays
+        self.factor = to_bfloat16 if precision == "bfloat16" else lambda a: a
         self.lengths = np.full(B, T) if lengths is None else np.asarray(lengths)
         self.resets = np.zeros((T, B), bool) if resets is None else np.asarray(resets).astype(bool)
         self.backward = bool(program["states"]) and len(program["states"][0]) == 8
@@ -189,7 +197,8 @@ class Execution:
             total = np.zeros((len(rows), W)) if init < 0 else np.broadcast_to(self.read(init, t, rows), (len(rows), W))
             for external, transposed, src in segments:
                 a = self.read(src, t, rows)
-                total = total + a @ self.matrix(external, transposed, (W, a.shape[1])).T
+                matrix = self.matrix(external, transposed, (W, a.shape[1]))
+                total = total + self.factor(a) @ self.factor(matrix).T
             self.place(dst)[t, rows] = total
         for op, dst, *sources in code:
             args = [self.read(v, t, rows) for v in sources if v >= 0]
@@ -209,7 +218,7 @@ class Execution:
         for kind, external, *rest in self.program.get("reduce", []):
             a, *b = (self.read(v, t, rows) for v in rest if v >= 0)
             if kind == "matrix":
-                self.arrays[external] += a.T @ b[0]
+                self.arrays[external] += self.factor(a).T @ self.factor(b[0])
             elif kind == "vector":
                 self.arrays[external] += (a * b[0] if b else a).sum(axis=0)
             else:
@@ -262,7 +271,9 @@ class Execution:
                         self.arrays[state[5]][b] = 0.0
 
 
-def run_program(program, T, B, arrays, reverse=False, lengths=None, resets=None):
-    """Runs a program over float64 arrays, one an external: (T,B,w), (B,w), (w,) or (rows, columns), or None."""
+def run_program(program, T, B, arrays, reverse=False, lengths=None, resets=None, precision=None):
+    """Runs a program over float64 arrays, one an external: (T,B,w), (B,w), (w,) or (rows, columns), or None.
+
+    With `precision` "bfloat16" the factors of products are rounded to that."""
     with np.errstate(all="ignore"):
-        Execution(program, T, B, reverse, arrays, lengths, resets).run()
+        Execution(program, T, B, reverse, arrays, lengths, resets, precision).run()

@@ -91,6 +91,8 @@ def test_wrong_arguments():
         "length 3 of row 0": dict(lengths_pointer=too_long.ctypes.data),
         "threads is 0": dict(threads=0),
         "must not be negative": dict(T=-1),
+        'precision is "int4", expected "float32" or "bfloat16"': dict(dtype="float32", precision="int4"),
+        'precision is "bfloat16", expected "float64"': dict(precision="bfloat16"),
     }
     for message, change in bad.items():
         with pytest.raises(ValueError, match=message):

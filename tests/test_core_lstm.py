@@ -19,9 +19,9 @@ def shape_of(external, T, B, D, H):
     return SHAPES[shape](T, B, wide)
 
 
-def run_both(T, B, D, H, dtype, reverse=False, lengths=None, resets=None, threads=(1, 2, 3, 4), keep=True):
+def run_both(T, B, D, H, dtype, reverse=False, lengths=None, resets=None, threads=(1, 2, 3, 4), keep=True, **how):
     rng = np.random.default_rng(T + 10 * B + 100 * H)
-    tolerance = TOLERANCES[getattr(torch, dtype)]
+    tolerance = TOLERANCES[getattr(torch, how.get("precision", dtype))]
     made = {}
 
     def arrays(program):
@@ -37,7 +37,7 @@ def run_both(T, B, D, H, dtype, reverse=False, lengths=None, resets=None, thread
                 made[name][n:, b] = np.nan
 
     forward, backward = lstm_forward(D, H, keep), lstm_backward(D, H)
-    options = dict(dtype=dtype, reverse=reverse, lengths=lengths, resets=resets, threads=threads)
+    options = dict(dtype=dtype, reverse=reverse, lengths=lengths, resets=resets, threads=threads, **how)
     inputs, shapes = arrays(forward)
     poison(["x"])
     got = compare(forward, T, B, inputs, shapes, tolerance, **options)
@@ -81,3 +81,12 @@ def test_wide(B):
     lengths = np.linspace(0, 8, B).astype(int)
     resets = np.random.default_rng(0).random((8, B)) < 0.1
     run_both(8, B, 70, 200, "float32", lengths=lengths, resets=resets, reverse=True)
+
+
+@pytest.mark.parametrize("T, B, D, H", [(5, 1, 3, 1), (5, 7, 3, 63), (4, 40, 65, 64), (3, 130, 5, 25), (12, 9, 4, 70)])
+def test_products_in_bfloat16(T, B, D, H):
+    """Every variant rounds the same factors, pairs across odd widths and numbers of rows included."""
+    lengths = np.linspace(0, T, B).astype(int)[::-1].copy()
+    resets = np.random.default_rng(0).random((T, B)) < 0.1
+    run_both(T, B, D, H, "float32", precision="bfloat16")
+    run_both(T, B, D, H, "float32", precision="bfloat16", lengths=lengths, resets=resets, reverse=True, threads=(1, 3))
