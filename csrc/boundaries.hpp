@@ -73,7 +73,7 @@ class Boundaries {
             const int e = int(i);
             // the first sums over rows go where nothing is, if there are rows at all
             const auto& summed = call_.program.summed;
-            const bool overwritten = call_.total_rows() && std::find(summed.begin(), summed.end(), e) != summed.end();
+            const bool overwritten = call_.arguments.total_rows() && std::find(summed.begin(), summed.end(), e) != summed.end();
             if (x.role != Role::sum || !call_.address(e) || overwritten) continue;
             const bool matrix = x.shape == Shape::matrix;
             const int64_t rows = matrix ? x.rows : x.shape == Shape::batch ? call_.time.B : 1;

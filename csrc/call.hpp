@@ -42,13 +42,13 @@ struct Thread {
 template <class T>
 class Call {
   public:
-    Call(const Program& program, const Arguments& arguments, const Kernels<T>& kernels)
+    Call(const Program& program, const Arguments& arguments, int threads, const Kernels<T>& kernels)
         : program(program),
           arguments(arguments),
           kernels(kernels),
           time{arguments.T, arguments.B, arguments.reverse, arguments.lengths, arguments.resets},
-          layout(plan_layout(program, time.T, time.B, total_rows(), Places<T>::block_bytes_per_step(program, time.B),
-                             sizeof(T), arguments.threads)),
+          layout(plan_layout(program, time.T, time.B, arguments.total_rows(),
+                             Places<T>::block_bytes_per_step(program, time.B), sizeof(T), threads)),
           places(program, arguments, time, layout.block_steps, arena_) {
         deal_rows();
         prepare_weights();
@@ -56,12 +56,6 @@ class Call {
     }
 
     Call(const Call&) = delete;
-
-    // Steps of all rows together.
-    int64_t total_rows() const {
-        if (!arguments.lengths) return arguments.T * arguments.B;
-        return std::accumulate(arguments.lengths, arguments.lengths + arguments.B, int64_t(0));
-    }
 
     T* address(int external) const { return reinterpret_cast<T*>(arguments.pointers[size_t(external)]); }
 

@@ -1,5 +1,6 @@
 #include "executor.hpp"
 
+#include <memory>
 #include <stdexcept>
 
 #include "boundaries.hpp"
@@ -19,7 +20,6 @@ void check_arguments(const Program& program, const Arguments& a) {
              " pointers and " + std::to_string(a.strides.size()) + " strides (two an external)");
     constexpr int64_t most = int64_t(1) << 31;
     if (a.T < 0 || a.B < 0 || a.T >= most || a.B >= most) fail("T and B must not be negative or exceed 2^31");
-    if (a.threads < 1) fail("threads is " + std::to_string(a.threads) + ", expected at least 1");
     for (int64_t b = 0; a.lengths && b < a.B; ++b)
         if (a.lengths[b] < 0 || a.lengths[b] > a.T)
             fail("length " + std::to_string(a.lengths[b]) + " of row " + std::to_string(b) + " is not in 0.." +
@@ -86,19 +86,50 @@ class Execution {
     Reducer<T> reducer_;
 };
 
+// One run with all threads, or several side by side with as many threads each.
+template <class T>
+class Together {
+  public:
+    Together(const Run* runs, size_t count, int threads_each, const Kernels<T>& kernels) : each_(threads_each) {
+        for (size_t i = 0; i < count; ++i) {
+            calls_.push_back(std::make_unique<Call<T>>(runs[i].program, runs[i].arguments, threads_each, kernels));
+            executions_.emplace_back(*calls_.back());
+        }
+    }
+
+    // Threads that a grid has no use for come all the same: a team that changes its size is slow to start.
+    void run() {
+        const bool one_is_enough = calls_.size() == 1 && calls_[0]->layout.grid.threads() == 1;
+        run_threads(one_is_enough ? 1 : each_ * int(calls_.size()),
+                    [](void* self, int number) { static_cast<Together*>(self)->run(number); }, this);
+    }
+
+  private:
+    void run(int number) { executions_[size_t(number / each_)].run(number % each_); }
+
+    const int each_;
+    std::vector<std::unique_ptr<Call<T>>> calls_;
+    std::vector<Execution<T>> executions_;
+};
+
 }  // namespace
 
 template <class T>
-void run_program(const Program& program, const Arguments& arguments, const Kernels<T>& kernels) {
-    check_arguments(program, arguments);
-    Call<T> call(program, arguments, kernels);
-    Execution<T> execution(call);
-    // Threads that the grid has no use for come all the same: a team that changes its size is slow to start.
-    const int threads = call.layout.grid.threads() > 1 ? arguments.threads : 1;
-    run_threads(threads, [](void* self, int number) { static_cast<Execution<T>*>(self)->run(number); }, &execution);
+void run_programs(std::vector<Run>& runs, int threads, const Kernels<T>& kernels) {
+    double work = 0;
+    for (const Run& run : runs) {
+        check_arguments(run.program, run.arguments);
+        work += work_of(run.program, run.arguments.total_rows());
+    }
+    if (threads < 1) fail("threads is " + std::to_string(threads) + ", expected at least 1");
+    const int count = int(runs.size());
+    if (count > 1 && threads % count == 0 && threads_worth(work, threads) >= count)
+        Together<T>(runs.data(), runs.size(), threads / count, kernels).run();
+    else
+        for (const Run& run : runs) Together<T>(&run, 1, threads, kernels).run();
 }
 
-template void run_program(const Program&, const Arguments&, const Kernels<float>&);
-template void run_program(const Program&, const Arguments&, const Kernels<double>&);
+template void run_programs(std::vector<Run>&, int, const Kernels<float>&);
+template void run_programs(std::vector<Run>&, int, const Kernels<double>&);
 
 }  // namespace carousel

@@ -1,13 +1,21 @@
-// Runs a program over a batch of sequences.
+// Runs programs over a batch of sequences.
 #pragma once
+#include <vector>
+
 #include "kernels.hpp"
 #include "places.hpp"
 #include "program.hpp"
 
 namespace carousel {
 
+// Both directions of a layer are two runs: they wait for each other only in the end.
+struct Run {
+    const Program& program;
+    Arguments arguments;
+};
+
 // Throws std::invalid_argument if the arguments do not fit the program.
 template <class T>
-void run_program(const Program& program, const Arguments& arguments, const Kernels<T>& kernels);
+void run_programs(std::vector<Run>& runs, int threads, const Kernels<T>& kernels);
 
 }  // namespace carousel

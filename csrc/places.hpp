@@ -1,5 +1,6 @@
 // Where the rows of each value lie during one call: addresses from a step and a row of the batch.
 #pragma once
+#include <numeric>
 #include <vector>
 
 #include "arena.hpp"
@@ -15,7 +16,9 @@ struct Arguments {
     std::vector<int64_t> strides;     // two an external, in elements
     const int64_t* lengths = nullptr;
     const uint8_t* resets = nullptr;
-    int threads = 1;
+
+    // Steps of all rows together.
+    int64_t total_rows() const { return lengths ? std::accumulate(lengths, lengths + B, int64_t(0)) : T * B; }
 };
 
 // Rows in scratch are whole vectors, and not a power of two apart: those would meet in the same lines of the cache.

@@ -26,14 +26,6 @@ double row_work(const Program& program, const std::vector<Phase>& phases) {
     return work;
 }
 
-double total_row_work(const Program& program) {
-    double work = row_work(program, program.before) + row_work(program, program.loop) + row_work(program, program.after);
-    for (const MatrixReductions& m : program.matrix_reductions)
-        for (const MatrixReduction& g : m.gradients)
-            work += double(program.values[size_t(m.d)].width) * double(program.values[size_t(g.source)].width);
-    return work;
-}
-
 // Cycles of one step's loop for one thread of a grid, roughly: the tiles of the products bound by arithmetic, or by the
 // cache from which the weights come; the instructions; the meetings. Measured on a Zen 5 core with AVX-512.
 double step_cycles(const Program& program, int64_t rows, int columns, int64_t element_bytes) {
@@ -62,7 +54,7 @@ double step_cycles(const Program& program, int64_t rows, int columns, int64_t el
 // Sharing columns has to be clearly better: threads that meet at every step suffer from whatever disturbs one of them.
 Grid plan_grid(const Program& program, int64_t B, int64_t element_bytes, double work, int threads) {
     constexpr double kClearly = 0.9;
-    threads = int(std::min<double>(threads, 1 + work / thread_worth.load()));
+    threads = threads_worth(work, threads);
     if (threads <= 1 || B < 1) return {};
     Grid best{int(std::min<int64_t>(threads, B)), 1};
     double best_cycles = kClearly * step_cycles(program, ceiling(B, best.bands), 1, element_bytes);
@@ -78,13 +70,23 @@ Grid plan_grid(const Program& program, int64_t B, int64_t element_bytes, double 
 
 }  // namespace
 
+double work_of(const Program& program, int64_t total_rows) {
+    double work = row_work(program, program.before) + row_work(program, program.loop) + row_work(program, program.after);
+    for (const MatrixReductions& m : program.matrix_reductions)
+        for (const MatrixReduction& g : m.gradients)
+            work += double(program.values[size_t(m.d)].width) * double(program.values[size_t(g.source)].width);
+    return work * double(total_rows);
+}
+
+int threads_worth(double work, int threads) { return int(std::min<double>(threads, 1 + work / thread_worth.load())); }
+
 void set_thread_worth(double multiply_adds) { thread_worth = multiply_adds; }
 
 Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
                    int64_t element_bytes, int threads) {
     Layout layout;
     layout.direct = total_rows <= kDirectRows;
-    layout.grid = plan_grid(program, B, element_bytes, total_row_work(program) * double(total_rows), threads);
+    layout.grid = plan_grid(program, B, element_bytes, work_of(program, total_rows), threads);
     int64_t steps = T;
     if (block_bytes_per_step > 0) steps = std::max<int64_t>(1, kBlockBytes / block_bytes_per_step);
     if (block_bytes_per_step > 0 && B > 0 && program.reduces()) steps = std::max(steps, ceiling(kReduceRows, B));

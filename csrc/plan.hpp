@@ -21,6 +21,10 @@ struct Layout {
 Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
                    int64_t element_bytes, int threads);
 
+// Multiply-adds of a call, roughly, and how many of the threads they pay for.
+double work_of(const Program& program, int64_t total_rows);
+int threads_worth(double work, int threads);
+
 // Multiply-adds that pay for one more thread. Tests lower it, so that the smallest call is shared.
 void set_thread_worth(double multiply_adds);
 

@@ -18,25 +18,15 @@ def guarded(shape, dtype):
     return whole[..., : shape[-1]], whole
 
 
-def strides_of(array, shape):
-    """(s0, s1) in elements, as the core takes them."""
-    s = [n // array.itemsize for n in array.strides]
-    return {"step": (s[0], s[1] if len(s) > 1 else 0), "batch": (0, s[0]), "vector": (0, 0), "matrix": (s[0], s[-1])}[
-        shape
-    ]
-
-
 def run_core(program, T, B, arrays, dtype, reverse=False, lengths=None, resets=None, threads=1, precision=None):
     """Runs a program over arrays of the given dtype, which are written in place."""
-    compiled = _core.Program(json.dumps(program))
-    pointers, strides = [], []
-    for (shape, *_), a in zip(program["externals"], arrays, strict=True):
-        pointers.append(0 if a is None else a.ctypes.data)
-        strides += (0, 0) if a is None else strides_of(a, shape)
+    binding = _core.Binding()
+    binding.add(_core.Program(json.dumps(program)), reverse, [(i, 0, 0) for i in range(len(arrays))])
+    tensors = [None if a is None else (a.ctypes.data, *(n // a.itemsize for n in a.strides)) for a in arrays]
     lengths = None if lengths is None else np.ascontiguousarray(lengths, np.int64)
     resets = None if resets is None else np.ascontiguousarray(resets, np.uint8)
-    compiled.run(
-        np.dtype(dtype).name, T, B, reverse, pointers, strides,
+    binding.run(
+        np.dtype(dtype).name, T, B, tensors,
         0 if lengths is None else lengths.ctypes.data, 0 if resets is None else resets.ctypes.data, threads, precision,
     )  # fmt: skip
 

@@ -9,25 +9,36 @@ from program_reference import run_program
 
 
 class Program:
-    """One program, run by `program_reference.run_program` on the memory that the pointers name."""
+    """One program as data."""
 
     def __init__(self, text):
-        self.program = json.loads(text)
-        self.shapes = _matrix_shapes(self.program)
-        self.widths = _widths(self.program)
+        self.data = json.loads(text)
 
-    def run(self, dtype, T, B, reverse, pointers, strides, lengths, resets, threads):
+
+class Binding:
+    """Programs, run by `program_reference.run_program` on the memory that the tensors' addresses name."""
+
+    def __init__(self):
+        self.bound = []
+
+    def add(self, program, reverse, places):
+        self.bound.append((program.data, reverse, places))
+
+    def run(self, dtype, T, B, tensors, lengths, resets, threads):
         kind = np.dtype(dtype)
-        outer = {"step": (T, B), "batch": (B,), "vector": ()}
-        arrays = []
-        for i, (shape, _, _) in enumerate(self.program["externals"]):
-            s0, s1 = strides[2 * i : 2 * i + 2]
-            steps = {"step": (s0, s1, 1), "batch": (s1, 1), "vector": (1,), "matrix": (s0, s1)}[shape]
-            size = self.shapes[i] if shape == "matrix" else (*outer[shape], self.widths[i])
-            arrays.append(_array(pointers[i], kind, size, steps))
         ends = _array(lengths, np.dtype(np.int64), (B,), (1,))
         cuts = _array(resets, np.dtype(np.uint8), (T, B), (B, 1))
-        run_program(self.program, T, B, arrays, reverse, ends, cuts)
+        for program, reverse, places in self.bound:
+            widths, matrices = _widths(program), _matrix_shapes(program)
+            outer = {"step": (T, B), "batch": (B,), "vector": ()}
+            arrays = []
+            for i, ((shape, _, _), (index, lead, column)) in enumerate(zip(program["externals"], places, strict=True)):
+                address, *strides = (tensors[index] if index >= 0 else None) or (0, 0)
+                size = matrices[i] if shape == "matrix" else (*outer[shape], widths[i])
+                steps = strides[-len(size) :] if shape == "matrix" else [*strides[-len(size) : -1], 1]
+                offset = (lead * strides[0] + column) * kind.itemsize
+                arrays.append(_array(address and address + offset, kind, size, steps))
+            run_program(program, T, B, arrays, reverse, ends, cuts)
 
 
 def _array(pointer, kind, shape, strides):

@@ -76,18 +76,25 @@ def test_mutations():
             pass
 
 
+def bound(places):
+    binding = _core.Binding()
+    binding.add(_core.Program(program_with()), False, places)
+    return binding
+
+
 def test_wrong_arguments():
-    program = _core.Program(program_with())
+    binding = bound([(0, 0, 0), (1, 0, 0), (2, 0, 0)])
     x, y, W = np.ones((2, 1, 3)), np.ones((2, 1, 2)), np.ones((2, 3))
-    good = dict(dtype="float64", T=2, B=1, reverse=False, pointers=[a.ctypes.data for a in (x, y, W)])
-    good |= dict(strides=[3, 3, 2, 2, 3, 1], lengths_pointer=0, resets_pointer=0, threads=1)
-    program.run(**good)
+    tensors = [(x.ctypes.data, 3, 3, 1), (y.ctypes.data, 2, 2, 1), (W.ctypes.data, 3, 1)]
+    good = dict(dtype="float64", T=2, B=1, tensors=tensors, lengths_pointer=0, resets_pointer=0, threads=1)
+    binding.run(**good)
     np.testing.assert_allclose(y, 4.0)
     too_long = np.array([3])
     bad = {
         "dtype": dict(dtype="float16"),
-        "3 externals": dict(pointers=[0]),
-        "must not be null": dict(pointers=[x.ctypes.data, 0, W.ctypes.data]),
+        "a tensor that was not given": dict(tensors=tensors[:2]),
+        "too few axes": dict(tensors=[tensors[0], tensors[2], tensors[2]]),
+        "must not be null": dict(tensors=[tensors[0], None, tensors[2]]),
         "length 3 of row 0": dict(lengths_pointer=too_long.ctypes.data),
         "threads is 0": dict(threads=0),
         "must not be negative": dict(T=-1),
@@ -96,9 +103,41 @@ def test_wrong_arguments():
     }
     for message, change in bad.items():
         with pytest.raises(ValueError, match=message):
-            program.run(**(good | change))
+            binding.run(**(good | change))
+    with pytest.raises(ValueError, match="1 places for 3 externals"):
+        bound([(0, 0, 0)])
     with pytest.raises(ValueError, match="cannot run here"):
         _core.set_variant("mmx")
+
+
+def test_places_lead_into_tensors():
+    x, both = np.ones((2, 1, 3)), np.zeros((2, 1, 5))
+    W = np.stack([np.zeros((2, 3)), np.full((2, 3), 2.0)])
+    binding = bound([(0, 0, 0), (1, 0, 3), (2, 1, 0)])
+    tensors = [(x.ctypes.data, 3, 3, 1), (both.ctypes.data, 5, 5, 1), (W.ctypes.data, 6, 3, 1)]
+    binding.run("float64", 2, 1, tensors, 0, 0, 1)
+    np.testing.assert_allclose(both[..., 3:], 7.0)  # 1 + 3 * 2
+    assert not both[..., :3].any()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+def test_programs_side_by_side_give_what_each_gives_alone(threads):
+    program, T, B, arrays, written = lstm_case()
+    text = json.dumps(program)
+    binding = _core.Binding()
+    tensors, results = [], []
+    for reverse in (False, True):
+        own = [np.full_like(a, np.nan) if i in written else a for i, a in enumerate(arrays)]
+        run_core(program, T, B, own, "float64", reverse=reverse)
+        fresh = [np.full_like(a, np.nan) if i in written else a for i, a in enumerate(arrays)]
+        first = len(tensors)
+        tensors += [None if a is None else (a.ctypes.data, *(n // a.itemsize for n in a.strides)) for a in fresh]
+        binding.add(_core.Program(text), reverse, [(first + i, 0, 0) for i in range(len(fresh))])
+        results += [(own[i], fresh[i]) for i in written]
+    with always_sharing():
+        binding.run("float64", T, B, tensors, 0, 0, threads)
+    for alone, together in results:
+        np.testing.assert_array_equal(together, alone)
 
 
 def lstm_case(T=20, B=12, D=8, H=70, seed=0):

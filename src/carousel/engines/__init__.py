@@ -1,11 +1,13 @@
 """Engines run a cell over a sequence. One interface, several ways; which one is a matter of speed only.
 
-An engine is a module with three functions:
+An engine is a module with these functions:
 
 - `status()`: why it is missing on this machine, or None;
 - `serves(cell, x, *, resets, record)`: why it cannot run this cell on this input, or None;
 - `scan(cell, sizes, x, hx, params, *, sides, lengths, resets, initial, reverse, record)`: one direction of one layer
   over a whole sequence, returning `(y, final states, seen)`. `scan` below gives the shapes.
+
+An engine that can run the directions of a layer at the same time also has `scan_layer` (below).
 
 `eager` defines what is right, and runs every cell. `native` and `torch` run steps on rows, `whole` runs the form for a
 whole sequence that cells on tensors may bring along. `auto` takes the first in `PREFERENCE` that serves; a named engine
@@ -23,12 +25,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from carousel.engines import eager, native, torch_operator, whole
-from carousel.engines.params import Parameters
+from carousel.engines.params import Direction, Parameters, each
 
 if TYPE_CHECKING:
     from carousel.graph import AnyCell
 
-__all__ = ["Parameters", "check_name", "choose", "scan", "serves", "status", "use_engine"]
+__all__ = ["Direction", "Parameters", "check_name", "choose", "scan", "scan_layer", "serves", "status", "use_engine"]
 
 PREFERENCE: dict[str, ModuleType] = {"native": native, "torch": torch_operator, "whole": whole, "eager": eager}
 
@@ -147,3 +149,24 @@ def scan(
         reverse=reverse,
         record=record,
     )
+
+
+def scan_layer(
+    name: str,
+    cell: AnyCell,
+    sizes: Mapping[str, int],
+    x: Tensor,
+    directions: Sequence[Direction],
+    *,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    record: Sequence[str] = (),
+) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+    """Runs all directions of one layer, as `scan` does each; they differ in nothing but what `Direction` holds.
+
+    Returns:
+        y (T, B, D * w), the directions side by side; for each state (D, B, w); and by name (D, T, B, w).
+    """
+    engine = PREFERENCE[name]
+    run = getattr(engine, "scan_layer", None) or each(engine.scan)
+    return run(cell, sizes, x, directions, lengths=lengths, resets=resets, record=record)

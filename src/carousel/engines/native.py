@@ -19,7 +19,7 @@ from carousel.engines.constant import constant
 from carousel.engines.evaluate import evaluate
 from carousel.engines.native_autograd import call
 from carousel.engines.native_call import DTYPES, MISSING
-from carousel.engines.params import Layout, Parameters
+from carousel.engines.params import Direction, Layout, Parameters, stacked
 from carousel.graph.cell import NUMBERED, Cell
 from carousel.graph.levels import STEP, levels
 from carousel.graph.passes.compiling import Leaf, Sizes, leaves, programs
@@ -85,24 +85,50 @@ def scan(
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs one direction of one layer over a whole sequence (see `carousel.engines.scan`)."""
-    params = Parameters.of(params)
-    hx = initial if hx is None else hx
+    direction = Direction(params, hx, initial, sides, reverse)
+    y, final, seen = scan_layer(cell, sizes, x, [direction], lengths=lengths, resets=resets, record=record)
+    return y, tuple(s.squeeze(0) for s in final), {name: value.squeeze(0) for name, value in seen.items()}
+
+
+def scan_layer(
+    cell: Cell,
+    sizes: Mapping[str, int],
+    x: Tensor,
+    directions: Sequence[Direction],
+    *,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    record: Sequence[str] = (),
+) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+    """Runs all directions of one layer side by side (see `carousel.engines.scan_layer`)."""
     recorded = tuple(cell.step.names[name] for name in record)
-    kind = (cell.number, tuple(sizes.items()), recorded, params.layout, hx is not None, initial is not None)
-    inputs, _, _, outside, at_steps = _recipe(*kind)
-    values = _outside(cell, sizes, x, params, sides, outside) if outside else {}
-    tensors = [_tensor(source, x, hx, initial, params, sides, values) for source in inputs]
-    wanted = tuple(t.requires_grad for t in tensors) if torch.is_grad_enabled() else ()
-    text = _plan(*kind, wanted if True in wanted else None)
+    params = [Parameters.of(d.params) for d in directions]
+    restarts = directions[0].initial is not None
+    starts = restarts or directions[0].hx is not None
+    kind = (cell.number, tuple(sizes.items()), recorded, params[0].layout, starts, restarts)
+    sources, _, _, outside, at_steps = _recipe(*kind)
+    tensors: list[Tensor] = []
+    ways, values = [], []
+    grad = torch.is_grad_enabled()
+    for d, own in zip(directions, params, strict=True):
+        computed = _outside(cell, sizes, x, own, d.sides, outside) if outside else {}
+        hx = d.initial if d.hx is None else d.hx
+        inputs = [_tensor(source, x, hx, d.initial, own, d.sides, computed) for source in sources]
+        ways.append((d.reverse, tuple(t.requires_grad for t in inputs) if grad else ()))
+        tensors += inputs
+        values.append(computed)
+    text = _plan(*kind, *ways)
     flags = None if resets is None else resets.to(torch.uint8).contiguous()
-    made = call(text, reverse, lengths, flags, tensors)
+    made = call(text, lengths, flags, tensors)
 
     first = 1 + len(at_steps)
     final = tuple(made[first : first + len(cell.states)])
     if not recorded:
         return made[0], final, {}
     seen = dict(zip(at_steps, made[1:first], strict=True))
-    seen |= {n: _at_every_step(values[n], x, lengths) for n in recorded if n not in seen}
+    for n in recorded:
+        if n not in seen:
+            seen[n] = stacked([_at_every_step(computed[n], x, lengths) for computed in values])
     return made[0], final, {name: seen[n] for name, n in zip(record, recorded, strict=True)}
 
 
@@ -113,9 +139,8 @@ def _recipe(*kind: Any) -> Recipe:
 
 
 @constant
-def _plan(*kind_and_wanted: Any) -> str:
-    *kind, wanted = kind_and_wanted
-    return _make_plan(Kind(*kind), wanted)
+def _plan(*kind_and_ways: Any) -> str:
+    return _make_plan(*kind_and_ways)
 
 
 @lru_cache(maxsize=512)
@@ -160,15 +185,21 @@ def _make_recipe(kind: Kind) -> Recipe:
 
 
 @lru_cache(maxsize=1024)
-def _make_plan(kind: Kind, wanted: tuple[bool, ...] | None) -> str:
-    recipe = _make_recipe(kind)
-    asked = None
-    if wanted is not None:
-        asked = frozenset(leaf for owned, yes in zip(recipe.leaves, wanted, strict=True) if yes for leaf in owned)
-    made: dict[str, Any] = json.loads(programs(NUMBERED[kind.cell], kind.sizes, recipe.at_steps, asked))
-    made["bind"] = _by_head(made, {name: [tensor, row] for name, tensor, row in recipe.bindings})
-    made["shapes"] = [shape for _, _, shape in recipe.inputs]
-    return json.dumps(made, separators=(",", ":"))
+def _make_plan(*kind_and_ways: Any) -> str:
+    """The plan of a layer: a list with one entry a direction."""
+    kind, ways = Kind(*kind_and_ways[: len(Kind._fields)]), kind_and_ways[len(Kind._fields) :]
+    recipe, runs = _make_recipe(kind), []
+    differentiated = any(True in wanted for _, wanted in ways)
+    for reverse, wanted in ways:
+        asked = None
+        if differentiated:
+            asked = frozenset(leaf for owned, yes in zip(recipe.leaves, wanted, strict=True) if yes for leaf in owned)
+        made: dict[str, Any] = json.loads(programs(NUMBERED[kind.cell], kind.sizes, recipe.at_steps, asked))
+        made["bind"] = _by_head(made, {name: [tensor, row] for name, tensor, row in recipe.bindings})
+        made["shapes"] = [shape for _, _, shape in recipe.inputs]
+        made["reverse"] = reverse
+        runs.append(made)
+    return json.dumps(runs, separators=(",", ":"))
 
 
 def _by_head(made: dict[str, Any], bind: dict[str, list[int]]) -> dict[str, list[int]]:

@@ -13,18 +13,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from carousel.engines.native_call import parse, run_backward, run_forward
+from carousel.engines.native_call import Plan, parse, run_backward, run_forward, shape_of
 
 
-def call(
-    text: str, reverse: bool, lengths: Tensor | None, resets: Tensor | None, inputs: Sequence[Tensor]
-) -> Sequence[Tensor]:
-    """Runs a plan; returns the values of every step (T, B, w), the final states (B, w), then what is kept."""
+def call(text: str, lengths: Tensor | None, resets: Tensor | None, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Runs a plan; returns the values of every step, the final states, then what is kept (see `run_forward`)."""
     if torch.compiler.is_compiling():
-        return torch.ops.carousel.scan(list(inputs), lengths, resets, text, reverse)
+        return torch.ops.carousel.scan(list(inputs), lengths, resets, text)
     if parse(text).backward is None and not torch._C._are_functorch_transforms_active():
-        return run_forward(text, reverse, lengths, resets, inputs)
-    return apply(Scan, text, reverse, lengths, resets, *inputs)
+        return run_forward(text, lengths, resets, inputs)
+    return apply(Scan, text, lengths, resets, *inputs)
 
 
 def apply(function: Any, *args: Any) -> Any:
@@ -39,50 +37,52 @@ class Scan(torch.autograd.Function):
     """Forward over a whole sequence; returns everything that the plan lists, kept values last."""
 
     @staticmethod
-    def forward(text, reverse, lengths, resets, *inputs):
-        return tuple(run_forward(text, reverse, lengths, resets, inputs))
+    def forward(text, lengths, resets, *inputs):
+        return tuple(run_forward(text, lengths, resets, inputs))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
-        text, reverse, lengths, resets, *tensors = inputs
+        text, lengths, resets, *tensors = inputs
         plan = parse(text)
-        ctx.text, ctx.reverse, ctx.count = text, reverse, len(tensors)
+        ctx.text = text
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*output[plan.returned :])
-        used = [output[i] if i in plan.used else None for i in range(len(output))]
+        used = [tensor if wanted else None for tensor, wanted in zip(output, plan.used, strict=True)]
         ctx.save_for_backward(lengths, resets, *tensors, *used)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple:
         plan = parse(ctx.text)
-        lengths, resets, *saved = ctx.saved_tensors
-        inputs, outputs = saved[: ctx.count], saved[ctx.count :]
-        arguments = ctx.text, ctx.reverse, ctx.count, lengths, resets, *inputs, *outputs, *grads[: plan.returned]
+        arguments = ctx.text, *ctx.saved_tensors, *grads[: plan.returned]
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
             made = ScanBackward.apply(*arguments)
         else:
             made = ScanBackward.forward(*arguments)
-        results: list[Tensor | None] = [None] * ctx.count
-        for tensor, gradient in zip(plan.grads, made, strict=True):
-            results[tensor] = gradient
-        return (None, None, None, None, *results)
+        return (None, None, None, *_spread(plan, made))
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, *tensors: Tensor | None) -> tuple:
+    def vmap(info: Any, in_dims: tuple, text: str, *tensors: Tensor | None) -> tuple:
         plan = parse(text)
-        kinds = [*FLAGS, *plan.kinds]
-        many = Many(Scan, info.batch_size, (text, reverse), tensors, in_dims[2:], kinds)
+        many = Many(Scan, info.batch_size, text, tensors, in_dims[1:], [*FLAGS, *plan.kinds])
         return many.folded(plan.output_kinds) if many.only_rows() else many.one_by_one()
+
+
+def _spread(plan: Plan, made: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients of all inputs, from those that backward makes."""
+    results: list[Tensor | None] = [None] * len(plan.kinds)
+    for tensor, gradient in zip(plan.grads, made, strict=True):
+        results[tensor] = gradient
+    return results
 
 
 class ScanBackward(torch.autograd.Function):
     """Backward over a whole sequence. It has no derivative of its own: second derivatives are the eager engine's."""
 
     @staticmethod
-    def forward(text, reverse, count, lengths, resets, *tensors):
-        kept = len(parse(text).outputs)
-        inputs, outputs, grads = tensors[:count], tensors[count : count + kept], tensors[count + kept :]
-        return tuple(run_backward(text, reverse, lengths, resets, inputs, outputs, grads))
+    def forward(text, lengths, resets, *tensors):
+        plan = parse(text)
+        count, end = len(plan.kinds), len(plan.kinds) + len(plan.outputs)
+        return tuple(run_backward(text, lengths, resets, tensors[:count], tensors[count:end], tensors[end:]))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -97,23 +97,23 @@ class ScanBackward(torch.autograd.Function):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple, text: str, reverse: bool, count: int, *tensors: Tensor | None) -> tuple:
+    def vmap(info: Any, in_dims: tuple, text: str, *tensors: Tensor | None) -> tuple:
         plan = parse(text)
         kinds = [*FLAGS, *plan.kinds, *plan.output_kinds, *plan.output_kinds[: plan.returned]]
-        many = Many(ScanBackward, info.batch_size, (text, reverse, count), tensors, in_dims[3:], kinds)
+        many = Many(ScanBackward, info.batch_size, text, tensors, in_dims[1:], kinds)
         made = [plan.kinds[tensor] for tensor in plan.grads]
         return many.folded(made) if many.only_rows() and "parameter" not in made else many.one_by_one()
 
 
 FLAGS = ("lengths", "step")  # lengths (B,) and resets (T, B) go before the inputs
-ROWS_AT = {"lengths": 0, "step": 1, "batch": 0}  # the dimension of the batch
+ROWS_AT = {"lengths": 0, "step": 1, "batch": 0, "states": 1, "steps": 2}  # the dimension of the batch
 
 
 class Many:
     """One function on a stack of arguments (`torch.vmap`): as one larger batch where only rows are stacked."""
 
-    def __init__(self, function: Any, size: int, fixed: tuple, tensors: Sequence, dims: Sequence, kinds: Sequence[str]):
-        self.function, self.size, self.fixed = function, size, fixed
+    def __init__(self, function: Any, size: int, text: str, tensors: Sequence, dims: Sequence, kinds: Sequence[str]):
+        self.function, self.size, self.text = function, size, text
         self.tensors, self.dims, self.kinds = tensors, dims, kinds
 
     def only_rows(self) -> bool:
@@ -133,7 +133,7 @@ class Many:
     def folded(self, made: Sequence[str]) -> tuple:
         """One call; what it returns is unfolded."""
         arguments = map(self._fold, self.tensors, self.dims, self.kinds)
-        values = self.function.apply(*self.fixed, *arguments)
+        values = self.function.apply(self.text, *arguments)
         at = tuple(ROWS_AT[kind] for kind in made)
         return tuple(v.unflatten(d, (self.size, -1)) for v, d in zip(values, at, strict=True)), at
 
@@ -144,24 +144,22 @@ class Many:
             pairs = zip(self.tensors, self.dims, strict=True)
             return [t if t is None or d is None else t.select(d, i) for t, d in pairs]
 
-        made = [self.function.apply(*self.fixed, *sample(i)) for i in range(self.size)]
+        made = [self.function.apply(self.text, *sample(i)) for i in range(self.size)]
         stacked = tuple(torch.stack(values) for values in zip(*made, strict=True))
         return stacked, (0,) * len(stacked)
 
 
 @torch.library.custom_op("carousel::scan", mutates_args=())
-def scan_op(
-    inputs: Sequence[Tensor], lengths: Tensor | None, resets: Tensor | None, text: str, reverse: bool
-) -> list[Tensor]:
+def scan_op(inputs: Sequence[Tensor], lengths: Tensor | None, resets: Tensor | None, text: str) -> list[Tensor]:
     """`run_forward` as an operator."""
-    return run_forward(text, reverse, lengths, resets, inputs)
+    return run_forward(text, lengths, resets, inputs)
 
 
 @scan_op.register_fake
-def _scan_shapes(inputs, lengths, resets, text, reverse):
+def _scan_shapes(inputs, lengths, resets, text):
     plan, x = parse(text), inputs[0]
     T, B = x.shape[:2]
-    return [x.new_empty((T, B, w) if shape == "step" else (B, w)) for shape, w in plan.outputs]
+    return [x.new_empty(shape_of(plan, kind, width, T, B)) for kind, width in plan.outputs]
 
 
 @torch.library.custom_op("carousel::scan_backward", mutates_args=())
@@ -172,33 +170,28 @@ def scan_backward_op(
     lengths: Tensor | None,
     resets: Tensor | None,
     text: str,
-    reverse: bool,
 ) -> list[Tensor]:
     """`run_backward` as an operator."""
-    return run_backward(text, reverse, lengths, resets, inputs, outputs, grads)
+    return run_backward(text, lengths, resets, inputs, outputs, grads)
 
 
 @scan_backward_op.register_fake
-def _gradient_shapes(inputs, outputs, grads, lengths, resets, text, reverse):
+def _gradient_shapes(inputs, outputs, grads, lengths, resets, text):
     return [inputs[i].new_empty(inputs[i].shape) for i in parse(text).grads]
 
 
 def _save(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
-    tensors, lengths, resets, ctx.text, ctx.reverse = inputs
-    ctx.count = len(tensors)
+    tensors, lengths, resets, ctx.text = inputs
     ctx.save_for_backward(lengths, resets, *tensors, *output)
 
 
 def _op_backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
     plan = parse(ctx.text)
     lengths, resets, *saved = ctx.saved_tensors
-    inputs, outputs = saved[: ctx.count], saved[ctx.count :]
+    inputs, outputs = saved[: len(plan.kinds)], saved[len(plan.kinds) :]
     given = [torch.zeros_like(o) if g is None else g for g, o in zip(grads, outputs, strict=True)][: plan.returned]
-    made = torch.ops.carousel.scan_backward(inputs, outputs, given, lengths, resets, ctx.text, ctx.reverse)
-    results: list[Tensor | None] = [None] * ctx.count
-    for tensor, gradient in zip(plan.grads, made, strict=True):
-        results[tensor] = gradient
-    return results, None, None, None, None
+    made = torch.ops.carousel.scan_backward(inputs, outputs, given, lengths, resets, ctx.text)
+    return _spread(plan, made), None, None, None
 
 
 scan_op.register_autograd(_op_backward, setup_context=_save)

@@ -1,9 +1,9 @@
 """Calls of the native core: which tensor goes where. Everything about a call but its tensors is one string of JSON.
 
-The string (a *plan*) holds the forward and the backward program and, for each thing that they read, which of the input
-tensors it is (and from which row on: PyTorch keeps an LSTM's four gates in one matrix). So a call can be recorded by
-`torch.export`, pickled and run in another process that knows nothing of the cell.
-Legend: T time, B batch, w a width.
+The string (a *plan*) holds for each direction of a layer the forward and the backward program and, for each thing that
+they read, which of the input tensors it is (and from which row on: PyTorch keeps an LSTM's four gates in one matrix).
+So a call can be recorded by `torch.export`, pickled and run in another process that knows nothing of the cell.
+Legend: T time, B batch, D directions, w a width.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,96 +27,108 @@ except ImportError as error:  # built without a compiler
     MISSING = f"the compiled core carousel._core is not there ({error})"
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-Place = tuple[int, str, int]  # index in the list of all tensors of a call (-1: nowhere), shape, and first row or head
-
-
-class Bound(NamedTuple):
-    """One program, and where each of its outside tensors is found in the list of all tensors of a call."""
-
-    program: Any
-    places: list[Place]
+Place = tuple[int, int, int]  # index in the list of all tensors of a call (-1: nowhere), into its first axis, column
+NOWHERE = (-1, 0, 0)
 
 
 @dataclass
 class Plan:
     """A parsed plan.
 
-    `kinds`: for each input what it has beside its columns: "step" (T, B), "batch" (B) or "parameter" (nothing).
-    `outputs`: (shape, width) of what forward returns: the values of every step, the final states (so far `returned`
-    many), and what is kept for backward; `used` are those that backward reads. `grads`: the inputs that backward gives
-    a gradient for; `filled` says how many rows of each it writes.
+    `kinds`: for each input, direction after direction, what it has beside its columns: "step" (T, B), "batch" (B) or
+    "parameter" (nothing). `outputs`: kind and width of what forward returns: "step" (T, B), "steps" (D, T, B) or
+    "states" (D, B). First (`returned` many) the values of every step and the final states, in which all directions
+    have a share, then what is kept for backward; `used` are those that backward reads. `grads`: the inputs that
+    backward gives a gradient for; `filled` says how many rows of each it writes.
     """
 
-    forward: Bound
-    backward: Bound | None
+    forward: Any
+    backward: Any
+    directions: int
     kinds: list[str]
     outputs: list[tuple[str, int]]
     returned: int
-    used: list[int] = field(default_factory=list)
+    used: list[bool] = field(default_factory=list)
     grads: list[int] = field(default_factory=list)
     filled: dict[int, int] = field(default_factory=dict)
 
     @property
     def output_kinds(self) -> list[str]:
         """What each output has beside its columns."""
-        return [shape for shape, _ in self.outputs]
+        return [kind for kind, _ in self.outputs]
 
 
 @lru_cache(maxsize=512)
 def parse(text: str) -> Plan:
     """The plan of a string."""
-    data = json.loads(text)
-    bind: dict[str, list[int]] = data["bind"]
-    forward, externals = data["forward"], data["forward"]["externals"]
-    widths = {extra: width for kind, width, extra in forward["values"] if kind == "step"}
-    for width, *_, final, kept in forward["states"]:
-        widths |= {final: width, kept: width}
-    made = sorted((_rank(name), i) for i, (_, role, name) in enumerate(externals) if role in ("out", "keep"))
-    names = [externals[i][2] for _, i in made]
-    outputs = [(externals[i][0], widths[i]) for _, i in made]
-    kinds = [shape if shape in ("step", "batch") else "parameter" for shape in data["shapes"]]
-    returned = sum(name.startswith(("out:", "final:")) for name in names)
-    there = {name: len(kinds) + j for j, name in enumerate(names)}
-    plan = Plan(_bind(forward, bind, there), None, kinds, outputs, returned)
-    if data["backward"]:
-        _add_backward(plan, data["backward"], bind, names)
+    runs = json.loads(text)
+    kinds = [shape if shape in ("step", "batch") else "parameter" for run in runs for shape in run["shapes"]]
+    backward = _core.Binding() if any(run["backward"] for run in runs) else None
+    plan = Plan(_core.Binding(), backward, len(runs), kinds, [], 0)
+    shared = _made(runs[0]["forward"], "out", "final")
+    for name, width in shared:
+        kind = "states" if name.startswith("final:") else "step" if name == "out:0" else "steps"
+        plan.outputs.append((kind, width * len(runs) if kind == "step" else width))
+    plan.returned = len(shared)
+    plan.outputs += [("step", width) for run in runs for _, width in _made(run["forward"], "state", "keep")]
+    plan.used = [False] * len(plan.outputs)
+    first_input, first_kept = 0, len(kinds) + plan.returned
+    for d, run in enumerate(runs):
+        there: dict[str, Place] = {}
+        for j, (name, width) in enumerate(shared):
+            there[name] = (len(kinds) + j, 0, d * width) if name == "out:0" else (len(kinds) + j, d, 0)
+        kept = _made(run["forward"], "state", "keep")
+        there |= {name: (first_kept + j, 0, 0) for j, (name, _) in enumerate(kept)}
+        there |= {name: (first_input + i, row, 0) for name, (i, row) in run["bind"].items()}
+        _bind(plan.forward, run["forward"], run["reverse"], there)
+        if run["backward"]:
+            _add_backward(plan, run, there, first_input)
+        first_input, first_kept = first_input + len(run["shapes"]), first_kept + len(kept)
     return plan
 
 
 atexit.register(parse.cache_clear)  # programs go before the core does
 
 
-def _rank(name: str) -> tuple[int, int]:
-    kind, index = name.split(":")
-    return ("out", "final", "state", "keep").index(kind), int(index)
+def _made(program: dict, *kinds: str) -> list[tuple[str, int]]:
+    """Names and widths of what a forward program makes, of some kinds, in order."""
+    externals = program["externals"]
+    widths = {extra: width for kind, width, extra in program["values"] if kind == "step"}
+    for width, *_, final, kept in program["states"]:
+        widths |= {final: width, kept: width}
+    found = [(name.split(":"), i) for i, (_, role, name) in enumerate(externals) if role in ("out", "keep")]
+    ordered = sorted((kinds.index(kind), int(number), i) for (kind, number), i in found if kind in kinds)
+    return [(externals[i][2], widths[i]) for _, _, i in ordered]
 
 
-def _bind(program: dict, bind: dict[str, list[int]], there: dict[str, int]) -> Bound:
-    places: list[Place] = []
-    for shape, _, name in program["externals"]:
-        index, row = bind.get(name) or (there.get(name, -1), 0)
-        places.append((index, shape, row))
-    return Bound(_core.Program(json.dumps(program)), places)
+def _bind(binding: Any, program: dict, reverse: bool, there: dict[str, Place]) -> None:
+    places = [there.get(name, NOWHERE) for _, _, name in program["externals"]]
+    binding.add(_core.Program(json.dumps(program)), reverse, places)
 
 
-def _add_backward(plan: Plan, program: dict, bind: dict[str, list[int]], names: list[str]) -> None:
+def _add_backward(plan: Plan, run: dict, there: dict[str, Place], first_input: int) -> None:
     """The tensors of a backward call: the inputs, what forward made, the gradients of what it returned, and results."""
-    inputs, outputs, externals = len(plan.kinds), len(names), [name for _, _, name in program["externals"]]
-    plan.used = [j for j, name in enumerate(names) if name in externals]
-    there = {name: inputs + j for j, name in enumerate(names)}
-    for j, name in enumerate(names[: plan.returned]):
-        there[name.replace("out:", "grad_out:").replace("final:", "d_final:")] = inputs + outputs + j
+    program, inputs, outputs = run["backward"], len(plan.kinds), len(plan.outputs)
+    names = {name: i for i, (_, _, name) in enumerate(program["externals"])}
+    for name in names.keys() & there.keys():
+        if there[name][0] >= inputs:
+            plan.used[there[name][0] - inputs] = True
+    grads = dict(there)
+    for name, (index, lead, column) in there.items():
+        given = name.replace("out:", "grad_out:").replace("final:", "d_final:")
+        if given != name:
+            grads[given] = (index + outputs, lead, column)
     results: dict[int, list[str]] = {}
-    for name in externals:
-        if name.startswith("d_") and name.removeprefix("d_") in bind:
-            results.setdefault(bind[name.removeprefix("d_")][0], []).append(name)
-    plan.grads = sorted(results)
-    bind = dict(bind)
-    for j, tensor in enumerate(plan.grads):
+    for name in names:
+        if name.startswith("d_") and name.removeprefix("d_") in run["bind"]:
+            results.setdefault(run["bind"][name.removeprefix("d_")][0], []).append(name)
+    for tensor in sorted(results):
         for name in results[tensor]:
-            bind[name] = [inputs + outputs + plan.returned + j, bind[name.removeprefix("d_")][1]]
-        plan.filled[tensor] = sum(_rows(program, externals.index(name)) for name in results[tensor])
-    plan.backward = _bind(program, bind, there)
+            row = run["bind"][name.removeprefix("d_")][1]
+            grads[name] = (inputs + outputs + plan.returned + len(plan.grads), row, 0)
+        plan.filled[first_input + tensor] = sum(_rows(program, names[name]) for name in results[tensor])
+        plan.grads.append(first_input + tensor)
+    _bind(plan.backward, program, run["reverse"], grads)
 
 
 def _rows(program: dict, external: int) -> int:
@@ -132,70 +144,55 @@ def ready(tensor: Tensor | None) -> Tensor | None:
     return tensor.contiguous()
 
 
-def _run(side: Bound, tensors: Sequence[Tensor | None], reverse: bool, lengths: Tensor | None, resets: Tensor | None):
+def _run(binding: Any, tensors: Sequence[Tensor | None], lengths: Tensor | None, resets: Tensor | None) -> None:
     x = tensors[0]
     assert x is not None
-    facts = [(0, (0, 0)) if t is None else (t.data_ptr(), t.stride()) for t in tensors]
-    size = x.element_size()
-    pointers: list[int] = []
-    strides: list[int] = []
-    for index, shape, row in side.places:
-        pointer, stride = facts[index] if index >= 0 else (0, (0, 0))
-        if shape == "step":
-            strides += stride[:2]
-        elif shape == "batch":
-            strides += (0, stride[0])
-        elif shape == "vector":
-            pointer += row * size
-            strides += (0, 0)
-        else:
-            pointer += row * stride[0] * size
-            strides += stride[-2:]
-        pointers.append(pointer)
-    side.program.run(
+    T, B, _ = x.shape
+    binding.run(
         DTYPES[x.dtype],
-        x.shape[0],
-        x.shape[1],
-        reverse,
-        pointers,
-        strides,
+        T,
+        B,
+        [None if t is None else (t.data_ptr(), *t.stride()) for t in tensors],
         0 if lengths is None else lengths.data_ptr(),
         0 if resets is None else resets.data_ptr(),
         torch.get_num_threads(),
     )
 
 
-def run_forward(
-    text: str, reverse: bool, lengths: Tensor | None, resets: Tensor | None, inputs: Sequence[Tensor]
-) -> list[Tensor]:
-    """Runs a plan's forward program. The first input is x (T, B, D).
+def shape_of(plan: Plan, kind: str, width: int, T: int, B: int) -> tuple[int, ...]:
+    """The shape of an output."""
+    if kind == "step":
+        return (T, B, width)
+    return (plan.directions, B, width) if kind == "states" else (plan.directions, T, B, width)
 
-    Returns the values of every step (T, B, w), the final states (B, w), and what backward will read.
+
+def run_forward(text: str, lengths: Tensor | None, resets: Tensor | None, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Runs a plan's forward programs. The first input of each direction is x (T, B, w).
+
+    Returns the values of every step, (T, B, D * w) first and (D, T, B, w), the final states (D, B, w), and what
+    backward will read.
     """
     plan = parse(text)
     tensors = [*map(ready, inputs)]
-    T, B = inputs[0].shape[:2]
+    T, B, _ = inputs[0].shape
     new = inputs[0].new_empty
-    outputs = [new((T, B, width) if shape == "step" else (B, width)) for shape, width in plan.outputs]
-    _run(plan.forward, [*tensors, *outputs], reverse, lengths, resets)
+    outputs = [new(shape_of(plan, kind, width, T, B)) for kind, width in plan.outputs]
+    _run(plan.forward, tensors + outputs, lengths, resets)
     return outputs
 
 
 def run_backward(
     text: str,
-    reverse: bool,
     lengths: Tensor | None,
     resets: Tensor | None,
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor | None],
     grads: Sequence[Tensor | None],
 ) -> list[Tensor]:
-    """Runs a plan's backward program: from the gradients of what forward returned to those of `plan.grads`."""
+    """Runs a plan's backward programs: from the gradients of what forward returned to those of `plan.grads`."""
     plan = parse(text)
-    assert plan.backward is not None
-    tensors = [ready(t) for t in inputs]
     results = _rooms(plan, inputs)
-    _run(plan.backward, [*tensors, *outputs, *map(ready, grads), *results], reverse, lengths, resets)
+    _run(plan.backward, [*map(ready, inputs), *outputs, *map(ready, grads), *results], lengths, resets)
     return results
 
 
@@ -240,8 +237,9 @@ def side_by_side(parts: Sequence[Tensor]) -> Tensor | None:
 
 def _room(plan: Plan, i: int, like: Tensor) -> Tensor:
     """Where the gradient of an input is written: zeros where the program does not fill all of it."""
+    shape = like.shape
     if plan.kinds[i] == "parameter":
-        rows = like.numel() // like.shape[-1] if like.dim() > 1 else like.numel()
+        rows = like.numel() // shape[-1] if len(shape) > 2 else shape[0]
         if plan.filled[i] < rows:
-            return torch.zeros(like.shape, dtype=like.dtype)
-    return torch.empty(like.shape, dtype=like.dtype)
+            return like.new_zeros(shape)
+    return like.new_empty(shape)

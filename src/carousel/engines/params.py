@@ -1,12 +1,12 @@
 """How a layer hands parameters and starting states to an engine.
 
-Legend: B batch, w the width of what is meant.
+Legend: T time, B batch, D directions, w the width of what is meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,6 +72,44 @@ class Parameters:
 
     def keys(self) -> list[str]:
         return [name for name, *_ in self.layout]
+
+
+class Direction(NamedTuple):
+    """One direction of one layer, as `carousel.engines.scan_layer` takes it.
+
+    `hx`: for each state (B, w) what it is before the first step, None for `initial`; `initial`: for each state (w,) or
+    (B, w) the cell's own, None for zeros; `sides` by name; `reverse`: steps run from each row's end to its beginning.
+    """
+
+    params: Parameters | Mapping[str, Tensor]
+    hx: Sequence[Tensor] | None
+    initial: Sequence[Tensor] | None
+    sides: Mapping[str, Tensor]
+    reverse: bool
+
+
+def each(scan: Callable) -> Callable:
+    """`scan_layer` for what scans one direction: one after the other."""
+
+    def scan_layer(cell, sizes, x, directions, *, record=(), **options):
+        found = [
+            scan(
+                cell, sizes, x, d.hx, d.params, sides=d.sides, initial=d.initial, reverse=d.reverse, record=record,
+                **options,
+            )
+            for d in directions
+        ]  # fmt: skip
+        outputs, finals, seen = zip(*found, strict=True)
+        y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        states = tuple(stacked(rows) for rows in zip(*finals, strict=True))
+        return y, states, {name: stacked([values[name] for values in seen]) for name in record}
+
+    return scan_layer
+
+
+def stacked(rows: Sequence[Tensor]) -> Tensor:
+    """The tensors stacked along a new first axis."""
+    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(list(rows))
 
 
 def starts(

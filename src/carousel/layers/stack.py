@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
-from carousel.engines.params import Parameters
+from carousel.engines.params import Direction, Parameters, each
 from carousel.layers import checkpoint
 from carousel.layers.inputs import AXES, Lengths, read_input, read_resets, read_sides, read_states, without_autocast
 from carousel.layers.masks import mask
@@ -127,43 +127,29 @@ def run(
     """`forward` in the layout of the engines, with everything checked: in the place of B there are N rows."""
     served = stepwise.elementwise(stack.cell) if stack.dims else stack.cell
     engine = engines.choose(stack.engine, served, x, resets=resets, record=record)
-    starts = None if hx is None else list(zip(*(h.unbind(0) for h in hx), strict=True))
+    scan = partial(engines.scan_layer, engine)
+    if stack.checkpoint_every is not None or stack.scan is not engines.scan:
+        scan = each(partial(checkpoint.scan, stack.checkpoint_every, stack.scan, engine))
     finals, recorded, below = [], [], x
     for layer in range(stack.num_layers):
-        sizes, outputs = stack.layer_sizes(layer), []
-        for direction in range(stack.directions):
-            k = layer * stack.directions + direction
-            initial = stack.initial(ends[k], x)
-            start = None if starts is None else starts[k]
-            y, final, seen = checkpoint.scan(
-                stack.checkpoint_every,
-                stack.scan,
-                engine,
-                stack.cell,
-                sizes,
-                x,
-                start,
-                weights[k],
-                sides={**_masks(stack, sizes, x, sides), **sides},
-                lengths=lengths,
-                resets=resets,
-                initial=initial,
-                reverse=direction == 1,
-                record=record,
-            )
-            outputs.append(y)
-            finals.append(final)
-            recorded.append(seen)
-        x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
-        below = x = stack.connections[layer - 1](below, x) if stack.connections and layer else x
+        sizes, first = stack.layer_sizes(layer), layer * stack.directions
+        directions = []
+        for k in range(first, first + stack.directions):
+            start = None if hx is None else tuple(h[k] for h in hx)
+            given = {**_masks(stack, sizes, x, sides), **sides} if stack.cell.sides else sides
+            directions.append(Direction(weights[k], start, stack.initial(ends[k], x), given, k > first))
+        y, final, seen = scan(stack.cell, sizes, x, directions, lengths=lengths, resets=resets, record=record)
+        finals.append(final)
+        recorded.append(seen)
+        below = x = stack.connections[layer - 1](below, y) if stack.connections and layer else y
         if stack.dropout and stack.training and layer < stack.num_layers - 1:
             x = F.dropout(x, stack.dropout)
-    state = tuple(_stacked(rows) for rows in zip(*finals, strict=True))
-    return x, state, {name: _stacked([seen[name] for seen in recorded]) for name in record}
+    state = tuple(_joined(rows) for rows in zip(*finals, strict=True))
+    return x, state, {name: _joined([seen[name] for seen in recorded]) for name in record}
 
 
-def _stacked(rows: Sequence[Tensor]) -> Tensor:
-    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(list(rows))
+def _joined(rows: Sequence[Tensor]) -> Tensor:
+    return rows[0] if len(rows) == 1 else torch.cat(list(rows))
 
 
 def _masks(stack: Stack, sizes: Mapping[str, int], x: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
