@@ -177,7 +177,7 @@ def run_forward(text: str, lengths: Tensor | None, resets: Tensor | None, inputs
     T, B, _ = inputs[0].shape
     new = inputs[0].new_empty
     outputs = [new(shape_of(plan, kind, width, T, B)) for kind, width in plan.outputs]
-    _run(plan.forward, tensors + outputs, lengths, resets)
+    _run(plan.forward, [*tensors, *outputs], lengths, resets)
     return outputs
 
 

@@ -127,7 +127,7 @@ def run(
     """`forward` in the layout of the engines, with everything checked: in the place of B there are N rows."""
     served = stepwise.elementwise(stack.cell) if stack.dims else stack.cell
     engine = engines.choose(stack.engine, served, x, resets=resets, record=record)
-    scan = partial(engines.scan_layer, engine)
+    scan: Callable = partial(engines.scan_layer, engine)
     if stack.checkpoint_every is not None or stack.scan is not engines.scan:
         scan = each(partial(checkpoint.scan, stack.checkpoint_every, stack.scan, engine))
     finals, recorded, below = [], [], x
