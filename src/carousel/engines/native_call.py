@@ -38,8 +38,8 @@ class Plan:
     `kinds`: for each input, direction after direction, what it has beside its columns: "step" (T, B), "batch" (B) or
     "parameter" (nothing). `outputs`: kind and width of what forward returns: "step" (T, B), "steps" (D, T, B) or
     "states" (D, B). First (`returned` many) the values of every step and the final states, in which all directions
-    have a share, then what is kept for backward; `used` are those that backward reads. `grads`: the inputs that
-    backward gives a gradient for; `filled` says how many rows of each it writes.
+    have a share, then for each direction what is kept for backward, side by side; `used` are those that backward
+    reads. `grads`: the inputs that backward gives a gradient for; `filled` says how many rows of each it writes.
     """
 
     forward: Any
@@ -70,20 +70,23 @@ def parse(text: str) -> Plan:
         kind = "states" if name.startswith("final:") else "step" if name == "out:0" else "steps"
         plan.outputs.append((kind, width * len(runs) if kind == "step" else width))
     plan.returned = len(shared)
-    plan.outputs += [("step", width) for run in runs for _, width in _made(run["forward"], "state", "keep")]
+    kept = [_made(run["forward"], "state", "keep") for run in runs]
+    plan.outputs += [("step", sum(width for _, width in own)) for own in kept if own]
     plan.used = [False] * len(plan.outputs)
     first_input, first_kept = 0, len(kinds) + plan.returned
     for d, run in enumerate(runs):
         there: dict[str, Place] = {}
         for j, (name, width) in enumerate(shared):
             there[name] = (len(kinds) + j, 0, d * width) if name == "out:0" else (len(kinds) + j, d, 0)
-        kept = _made(run["forward"], "state", "keep")
-        there |= {name: (first_kept + j, 0, 0) for j, (name, _) in enumerate(kept)}
+        column = 0
+        for name, width in kept[d]:
+            there[name] = (first_kept, 0, column)
+            column += width
         there |= {name: (first_input + i, row, 0) for name, (i, row) in run["bind"].items()}
         _bind(plan.forward, run["forward"], run["reverse"], there)
         if run["backward"]:
             _add_backward(plan, run, there, first_input)
-        first_input, first_kept = first_input + len(run["shapes"]), first_kept + len(kept)
+        first_input, first_kept = first_input + len(run["shapes"]), first_kept + bool(kept[d])
     return plan
 
 
@@ -200,19 +203,31 @@ def _rooms(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Where the gradients are written. Inputs that are the columns of one tensor, all of them, get such gradients."""
     rooms: dict[int, Tensor] = {}
     for i in plan.grads:
-        if i in rooms:
-            continue
         own = inputs[i]
-        if plan.kinds[i] == "step" and own.shape[-1] < own.stride(1):
-            parts = [j for j in plan.grads if plan.kinds[j] == "step" and inputs[j].stride() == own.stride()]
-            parts.sort(key=lambda j: inputs[j].storage_offset())
-            whole = side_by_side([inputs[j] for j in parts])
-            if whole is not None:
-                widths = [inputs[j].shape[-1] for j in parts]
-                rooms |= dict(zip(parts, torch.empty_like(whole).split(widths, -1), strict=True))
-                continue
-        rooms[i] = _room(plan, i, own)
+        if plan.kinds[i] == "parameter":
+            rows = own.numel() // own.shape[-1] if own.dim() > 2 else own.shape[0]
+            rooms[i] = _room(own) if plan.filled[i] >= rows else torch.zeros_like(own)
+        elif i not in rooms and plan.kinds[i] == "step" and own.shape[-1] < own.stride(1):
+            rooms |= _shared_rooms(plan, i, inputs)
+        elif i not in rooms:
+            rooms[i] = _room(own)
     return [rooms[i] for i in plan.grads]
+
+
+def _room(like: Tensor) -> Tensor:
+    # of the same layout if that will do: it is the faster call
+    return torch.empty_like(like) if like.stride(-1) == 1 else like.new_empty(like.shape)
+
+
+def _shared_rooms(plan: Plan, i: int, inputs: Sequence[Tensor]) -> dict[int, Tensor]:
+    """The gradients of the i-th input and those beside it, if together they are all columns of one tensor."""
+    parts = [j for j in plan.grads if plan.kinds[j] == "step" and inputs[j].stride() == inputs[i].stride()]
+    parts.sort(key=lambda j: inputs[j].storage_offset())
+    whole = side_by_side([inputs[j] for j in parts])
+    if whole is None:
+        return {i: _room(inputs[i])}
+    widths = [inputs[j].shape[-1] for j in parts]
+    return dict(zip(parts, torch.empty_like(whole).split(widths, -1), strict=True))
 
 
 def side_by_side(parts: Sequence[Tensor]) -> Tensor | None:
@@ -233,13 +248,3 @@ def side_by_side(parts: Sequence[Tensor]) -> Tensor | None:
     if any(part.stride() != strides or part.shape[:-1] != first.shape[:-1] for part in parts):
         return None
     return first.as_strided(shape, strides)
-
-
-def _room(plan: Plan, i: int, like: Tensor) -> Tensor:
-    """Where the gradient of an input is written: zeros where the program does not fill all of it."""
-    shape = like.shape
-    if plan.kinds[i] == "parameter":
-        rows = like.numel() // shape[-1] if len(shape) > 2 else shape[0]
-        if plan.filled[i] < rows:
-            return like.new_zeros(shape)
-    return like.new_empty(shape)

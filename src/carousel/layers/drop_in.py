@@ -16,6 +16,7 @@ from carousel import engines
 from carousel.engines.params import Parameters
 from carousel.layers import stack as driver
 from carousel.layers.inputs import Lengths
+from carousel.layers.lookup import tensor_of
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -44,7 +45,7 @@ class DropIn(nn.RNNBase):
     def _biases(self, end: str, like: Tensor) -> tuple[Tensor, Tensor]:
         """Both biases, zeros where the layer has none."""
         if self.bias:
-            return getattr(self, f"bias_ih{end}"), getattr(self, f"bias_hh{end}")
+            return tensor_of(self, "bias_ih" + end), tensor_of(self, "bias_hh" + end)
         zeros = like.new_zeros(len(like))
         return zeros, zeros
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from carousel import cells
-from carousel.engines.params import Parameters
+from carousel.engines.constant import constant
+from carousel.engines.params import Layout, Parameters
 from carousel.graph import relu
 from carousel.layers.drop_in import OneState
+from carousel.layers.lookup import tensor_of
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -32,13 +35,20 @@ class GRU(OneState, nn.GRU):
         return cells.gru
 
     def _weights(self, end: str) -> Parameters:
-        H, w_ih, w_hh = self.hidden_size, getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")
+        w_ih, w_hh = tensor_of(self, "weight_ih" + end), tensor_of(self, "weight_hh" + end)
         b_ih, b_hh = self._biases(end, w_ih)
-        layout = [
-            (f"{letter}_{gate}", k, row * H, H) for k, letter in enumerate("WU") for row, gate in enumerate("rzn")
-        ]
-        layout += [("b_r", 2, 0, H), ("b_z", 2, H, H), ("b_n", 3, 2 * H, H), ("b_hn", 4, 2 * H, H)]
-        return Parameters([w_ih, w_hh, b_ih + b_hh, b_ih, b_hh], tuple(layout))
+        return Parameters([w_ih, w_hh, b_ih + b_hh, b_ih, b_hh], _layout(self.hidden_size))
+
+
+@constant
+def _layout(H: int) -> Layout:
+    return _make_layout(H)  # torch.compile looks through a cache that it can see
+
+
+@lru_cache(maxsize=512)
+def _make_layout(H: int) -> Layout:
+    gates = [(f"{letter}_{gate}", k, row * H, H) for k, letter in enumerate("WU") for row, gate in enumerate("rzn")]
+    return (*gates, ("b_r", 2, 0, H), ("b_z", 2, H, H), ("b_n", 3, 2 * H, H), ("b_hn", 4, 2 * H, H))
 
 
 class RNN(OneState, nn.RNN):
@@ -56,6 +66,6 @@ class RNN(OneState, nn.RNN):
         return ELMAN[self.mode]
 
     def _weights(self, end: str) -> Parameters:
-        w_ih, w_hh = getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")
+        w_ih, w_hh = tensor_of(self, "weight_ih" + end), tensor_of(self, "weight_hh" + end)
         b_ih, b_hh = self._biases(end, w_ih)
         return Parameters([w_ih, w_hh, b_ih + b_hh], (("W", 0, 0, 0), ("U", 1, 0, 0), ("b", 2, 0, 0)))

@@ -18,6 +18,7 @@ from carousel.engines.params import Layout, Parameters
 from carousel.layers import stack as driver
 from carousel.layers.drop_in import DropIn
 from carousel.layers.inputs import Lengths
+from carousel.layers.lookup import tensor_of
 
 if TYPE_CHECKING:
     from carousel.graph import Cell
@@ -52,11 +53,11 @@ class LSTM(DropIn, nn.LSTM):
         return ((self.proj_size or self.hidden_size,), (self.hidden_size,))
 
     def _weights(self, end: str) -> Parameters:
-        w_ih, w_hh = getattr(self, f"weight_ih{end}"), getattr(self, f"weight_hh{end}")
+        w_ih, w_hh = tensor_of(self, "weight_ih" + end), tensor_of(self, "weight_hh" + end)
         b_ih, b_hh = self._biases(end, w_ih)
         tensors = [w_ih, w_hh, b_ih + b_hh]
         if self.proj_size:
-            tensors.append(getattr(self, f"weight_hr{end}"))
+            tensors.append(tensor_of(self, "weight_hr" + end))
         return Parameters(tensors, _layout(self.hidden_size, bool(self.proj_size)))
 
     def forward(

@@ -24,6 +24,7 @@ from carousel.layers.connections import Highway
 from carousel.layers.connections import connections as connect
 from carousel.layers.initial import Start, check_patterns, start
 from carousel.layers.inputs import Lengths
+from carousel.layers.lookup import tensor_of
 from carousel.layers.masks import check_drop, check_keep
 
 
@@ -198,7 +199,7 @@ class Recurrent(nn.Module):
         )
 
     def _weights(self, end: str) -> Parameters:
-        weights = [getattr(self, name + end) for name in self._names]
+        weights = [tensor_of(self, name + end) for name in self._names]
         if self.weight_dropout and self.training:
             weights = [F.dropout(w, rate) if rate else w for w, rate in zip(weights, self._dropped, strict=True)]
         return Parameters(weights, self._layout)
