@@ -9,10 +9,7 @@ same sizes and order as plain `torch.mm` calls, and nothing else.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import carousel as ca
-from benchmarks import timing
-from benchmarks.__main__ import RESULTS, about
+from benchmarks import agreement, results, timing
 from benchmarks.grid import Shape, parse
 from benchmarks.rivals import Plain, Side
 from carousel.graph import AnyCell, Cell
@@ -205,15 +201,15 @@ def measure(cell: AnyCell, shape: Shape, seconds: float) -> list[dict[str, Any]]
     return rows
 
 
-def markdown(results: dict[str, Any]) -> str:
+def markdown(found: dict[str, Any]) -> str:
     """One table a shape: what is measured forward / in training."""
-    facts = results["about"]
+    facts = found["about"]
     parts = [
         f"{facts['cpu']}, {facts['date']}, PyTorch {facts['torch']}, Carousel {facts['carousel']} "
         f"({facts['variant']}), float32, {facts['threads'][0]} threads. {LEGEND}"
     ]
-    for shape in dict.fromkeys(tuple(row["shape"]) for row in results["rows"]):
-        rows = [row for row in results["rows"] if tuple(row["shape"]) == shape]
+    for shape in dict.fromkeys(tuple(row["shape"]) for row in found["rows"]):
+        rows = [row for row in found["rows"] if tuple(row["shape"]) == shape]
         head = ["cell", "products", "ms", "of torch.nn.LSTM", "of our LSTM", "per product", "of floor"]
         lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
         for name in dict.fromkeys(row["cell"] for row in rows):
@@ -248,8 +244,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="for each cell, shape and mode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (default: benchmarks/results)")
     options = parser.parse_args()
+    agreement.tests(quick=False)
     timing.use_threads(options.threads)
-    options.threads, options.pairs = [options.threads], 1
     rows = []
     try:
         for cell in cells_to_measure(options.cells):
@@ -259,18 +255,8 @@ def main() -> None:
                 rows += pair
     except timing.Disagreement as error:
         raise SystemExit(f"benchmarks: {error}") from None
-    results = {"about": about(options), "rows": rows}
-    save(results, options.json)
-
-
-def save(results: dict[str, Any], target: Path | None) -> None:
-    """Writes FILE and FILE.md."""
-    if target is None:
-        short = re.sub(r"[^a-z0-9]+", "-", results["about"]["cpu"].lower()).strip("-")
-        target = RESULTS / f"cells-{results['about']['date']}-{short}.json"
-    target.write_text(json.dumps(results, indent=1) + os.linesep)
-    target.with_suffix(".md").write_text(markdown(results))
-    print(f"written: {target}, {target.with_suffix('.md')}")
+    facts = results.about() | {"threads": [options.threads]}
+    results.write(options.json or results.target(facts, "cells"), {"about": facts, "rows": rows}, markdown)
 
 
 if __name__ == "__main__":

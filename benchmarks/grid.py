@@ -19,10 +19,12 @@ class Shape:
     bidirectional: bool = False
     resets: float = 0.0  # the share of steps that reset their row
     ragged: tuple[int, int] | None = None  # lengths uniform in [low, high)
+    num_layers: int = 1
 
     @property
     def name(self) -> str:
-        extra = " bidirectional" * self.bidirectional + f" resets {self.resets:.0%}" * (self.resets > 0)
+        extra = f" {self.num_layers} layers" * (self.num_layers > 1) + " bidirectional" * self.bidirectional
+        extra += f" resets {self.resets:.0%}" * (self.resets > 0)
         extra += f" lengths [{self.ragged[0]},{self.ragged[1]})" if self.ragged else ""
         return f"({self.T},{self.B},{self.I},{self.H}){extra}"
 
@@ -30,9 +32,21 @@ class Shape:
     def directions(self) -> int:
         return 2 if self.bidirectional else 1
 
+    @property
+    def latency(self) -> bool:
+        """Whether the call outweighs its arithmetic: above this, four times `torch.nn.LSTM`'s speed is above the
+        processor's peak."""
+        return self.T * self.B * self.H <= 20_000
+
+    @property
+    def inputs(self) -> list[int]:
+        """The features that each direction of each layer reads, in the order of PyTorch's parameters."""
+        above = (self.num_layers - 1) * self.directions
+        return [self.I] * self.directions + [self.directions * self.H] * above
+
     def flops(self, steps: int, training: bool) -> int:
         """Floating-point operations of the matrix products over `steps` row-steps (four gates)."""
-        forward = 2 * steps * 4 * self.H * (self.I + self.H) * self.directions
+        forward = 2 * steps * 4 * self.H * sum(features + self.H for features in self.inputs)
         return 3 * forward if training else forward
 
 
@@ -55,11 +69,26 @@ SHAPES = (
     Shape(100, 16, 512, 512, ragged=(30, 100)),
 )
 
+STACKED = (
+    Shape(100, 16, 64, 128, bidirectional=True, num_layers=2),
+    Shape(63, 1, 24, 32, bidirectional=True, num_layers=2),
+    Shape(50, 32, 128, 256, bidirectional=True, num_layers=2),
+)
+
+RESETS = (
+    Shape(128, 128, 256, 256, resets=0.03),
+    Shape(100, 16, 512, 512, resets=0.03),
+    Shape(365, 256, 32, 64, resets=0.03),
+)
+
+LARGE = (Shape(100, 64, 512, 512), Shape(100, 16, 512, 512), Shape(128, 128, 256, 256))
+
 QUICK = (
     Shape(12, 4, 8, 16),
     Shape(7, 2, 3, 5, bidirectional=True),
     Shape(16, 3, 4, 8, resets=0.1),
     Shape(16, 5, 4, 8, ragged=(3, 16)),
+    Shape(6, 3, 4, 5, bidirectional=True, num_layers=2),
 )
 
 

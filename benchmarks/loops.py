@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from benchmarks.grid import Shape
 
 
 class Weights(NamedTuple):
@@ -31,11 +33,31 @@ class Masks(NamedTuple):
     valid: Tensor | None  # 0 past a row's end
 
 
-def draw_weights(I: int, H: int, seed: int, dtype: torch.dtype = torch.float32) -> Weights:
+def draw_weights(shape: Shape, seed: int, dtype: torch.dtype = torch.float32) -> list[Weights]:
+    """Weights of every direction of every layer, in the order of PyTorch's parameters."""
+    return [_draw(features, shape.H, seed + k, dtype) for k, features in enumerate(shape.inputs)]
+
+
+def _draw(I: int, H: int, seed: int, dtype: torch.dtype) -> Weights:
     generator = torch.Generator().manual_seed(seed)
     shapes = ((4 * H, I), (4 * H, H), (3, H), (4 * H,))
     bound = H**-0.5
     return Weights(*(torch.empty(s, dtype=dtype).uniform_(-bound, bound, generator=generator) for s in shapes))
+
+
+def stacked(run: Callable[[Any, Weights], Any], x: Any, weights: list[Weights], shape: Shape, join: Callable) -> Any:
+    """`run` for every direction of every layer: the reverse one is the loop on the reversed sequence."""
+    for k in range(0, len(weights), shape.directions):
+        outputs = [run(x, weights[k])]
+        if shape.bidirectional:
+            outputs.append(turned(run(turned(x), weights[k + 1])))
+        x = join(outputs, -1) if shape.bidirectional else outputs[0]
+    return x
+
+
+def turned(x: Any) -> Any:
+    """The sequence from its end; PyTorch's tensors have no negative strides."""
+    return x.flip(0) if isinstance(x, Tensor) else x[::-1]
 
 
 def masks(T: int, lengths: Tensor | None, resets: Tensor | None, dtype: torch.dtype) -> Masks:

@@ -1,6 +1,6 @@
-"""Peak memory of one side: what a fresh process takes at most above what it held before the call.
+"""Peak memory of one side in training: what a fresh process takes at most above what it held before the call.
 
-`python -m benchmarks.memory SIDE SHAPE MODE THREADS` prints megabytes; `measure` runs it. A process of its own, since
+`python -m benchmarks.memory SIDE SHAPE THREADS` prints megabytes; `measure` runs it. A process of its own, since
 allocators keep what they were given once.
 """
 
@@ -17,10 +17,9 @@ from benchmarks.grid import Shape
 STATUS = Path("/proc/self/status")
 
 
-def measure(shape: Shape, side: str, mode: str, threads: int) -> float:
-    """Peak megabytes of two calls in a row of a side at a shape."""
-    fields = json.dumps({k: v for k, v in vars(shape).items()})
-    command = [sys.executable, "-m", "benchmarks.memory", side, fields, mode, str(threads)]
+def measure(shape: Shape, side: str, threads: int) -> float:
+    """Peak megabytes of two calls in a row, forward and backward, of a side at a shape."""
+    command = [sys.executable, "-m", "benchmarks.memory", side, json.dumps(vars(shape)), str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
@@ -39,18 +38,16 @@ def forget_peak() -> None:
         clear.write_text("5")
 
 
-def main(side: str, fields: str, mode: str, threads: str) -> None:
-    from benchmarks import timing
+def main(side: str, fields: str, threads: str) -> None:
+    from benchmarks import agreement, grid, loops, timing
     from benchmarks.rivals import RIVALS
 
     timing.use_threads(int(threads))
     values = json.loads(fields)
     shape = Shape(**{**values, "ragged": tuple(values["ragged"]) if values["ragged"] else None})
     small = Shape(4, 2, 3, 5, shape.bidirectional)
-    getattr(timing.make(small, [side], seed=0)[side], mode)()  # libraries loaded, threads started
-    data = timing.draw(shape, 0)
-    weights = [timing.draw_weights(shape.I, shape.H, k) for k in range(shape.directions)]
-    call = getattr(RIVALS[side][1](shape, data, weights), mode)
+    agreement.make(small, [side], seed=0)[side].training()  # libraries loaded, threads started
+    call = RIVALS[side].make(shape, grid.draw(shape, 0), loops.draw_weights(shape, 0)).training
     forget_peak()
     before = held("VmRSS")
     result = call()

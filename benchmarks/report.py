@@ -1,97 +1,109 @@
-"""The results as markdown: one table per mode and thread count, and the summary that the project is held to."""
+"""The results as markdown: the table of marks, and for each part one table per mode and number of threads."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from benchmarks.rivals import BASELINE, RIVALS
+from benchmarks import marks
+from benchmarks.parts import PARTS
+from benchmarks.rivals import BASELINE
 
-OURS = ("carousel.LSTM", "carousel peephole")
-
-
-def table(rows: list[dict], mode: str, threads: int) -> str:
-    """Times of the baseline in milliseconds, ratios (below 1 is faster) of everything else."""
-    rows = [r for r in rows if r["mode"] == mode and r["threads"] == threads]
-    shapes = list(dict.fromkeys(r["shape"] for r in rows))
-    others = [s for s in RIVALS if s != BASELINE and any(r["side"] == s for r in rows)]
-    find = {(r["shape"], r["side"]): r for r in rows}
-    with_memory = any("megabytes" in r for r in rows)
-    head = ["(T, B, I, H)", f"{BASELINE}, ms", *others, "of matmul rate (theirs / ours)"]
-    lines = [head + ["peak MB (theirs / ours)"] * with_memory]
-    for shape in shapes:
-        base, our = find[shape, BASELINE], find.get((shape, OURS[0]), {})
-        line = [shape, f"{base['milliseconds']:.3g}"]
-        line += [ratio(find[shape, other]) if (shape, other) in find else "–" for other in others]
-        line.append(both(base, our, "matmul_fraction", "{:.0%}"))
-        lines.append(line + [both(base, our, "megabytes", "{:.0f}")] * with_memory)
-    if len(shapes) > 1:
-        means = [geometric_mean([find[s, o]["ratio"] for s in shapes if (s, o) in find]) for o in others]
-        lines.append(["geometric mean", "", *(f"**{m:.2f}**" for m in means), ""] + [""] * with_memory)
-    body = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([body[0], "|---" + "|---:" * (len(head) - 1 + with_memory) + "|", *body[1:]])
+Row = dict[str, Any]
 
 
-def ratio(row: dict) -> str:
-    return f"{row['ratio']:.2f} ({row['ratio_low']:.2f}–{row['ratio_high']:.2f})"
+def markdown(results: dict[str, Any]) -> str:
+    """The whole report."""
+    parts = [about(results), marks.LEGEND, marks.table(results)]
+    if short := marks.falls_short(results):
+        parts.append("What falls short of its mark:\n\n" + short)
+    for name in dict.fromkeys(row["part"] for row in results["rows"]):
+        rows = [row for row in results["rows"] if row["part"] == name]
+        parts.append(f"## {PARTS[name].title}")
+        for threads in sorted({row["threads"] for row in rows}):
+            for mode in dict.fromkeys(row["mode"] for row in rows):
+                chosen = [row for row in rows if row["mode"] == mode and row["threads"] == threads]
+                if chosen:
+                    title = "forward and backward" if mode == "training" else mode
+                    parts.append(f"### {title}, {threads} thread{'s' * (threads > 1)}\n\n{table(chosen)}")
+    return "\n\n".join(parts) + "\n"
 
 
-def both(base: dict, our: dict, key: str, form: str) -> str:
-    return " / ".join(form.format(r[key]) if key in r else "–" for r in (base, our))
+def where(results: dict[str, Any]) -> str:
+    """The processor, the day and the versions."""
+    facts = results["about"]
+    versions = f"PyTorch {facts['torch']}, Carousel {facts['carousel']} ({facts['variant']})"
+    return f"{facts['cpu']}, {facts['date']}, {versions}. Shapes are (T, B, I, H)."
 
 
-def geometric_mean(values: list[float]) -> float:
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
-def marks(rows: list[dict], threads: int) -> list[str]:
-    """The project's own marks, each with what was measured."""
-    lines = []
-    for mode in ("forward", "training"):
-        found = {(r["shape"], r["side"]): r for r in rows if r["mode"] == mode and r["threads"] == threads}
-        ratios = {shape: r["ratio"] for (shape, side), r in found.items() if side == OURS[0]}
-        if not ratios:
-            continue
-        worst = max(ratios, key=lambda shape: ratios[shape])
-        lines.append(f"- {mode}: slowest against {BASELINE} is {worst} at {ratios[worst]:.2f} (mark: 1.10); ")
-        lines[-1] += f"geometric mean {geometric_mean(list(ratios.values())):.2f} (mark: below 1)"
-        for shape, value in ratios.items():
-            if "lengths" in shape:
-                lines[-1] += f"; ragged {1 / value:.2f} times as fast (mark: {1.5 if mode == 'forward' else 2})"
-        peepholes = [
-            r["milliseconds"] / found[shape, OURS[0]]["milliseconds"]
-            for (shape, side), r in found.items()
-            if side == OURS[1] and (shape, OURS[0]) in found
-        ]
-        if peepholes:
-            lines[-1] += f"; peephole cell at most {max(peepholes):.2f} of our LSTM's time (mark: 1.20)"
-    return lines
-
-
-def about(facts: dict) -> str:
+def about(results: dict[str, Any]) -> str:
     """What was measured, on what, and how to read it."""
+    rates = " and ".join(f"{rate:.0f} with {n}" for n, rate in results["rates"].items())
     return (
-        f"{facts['cpu']}, {facts['date']}, PyTorch {facts['torch']}, Carousel {facts['carousel']} "
-        f"({facts['variant']}), float32. Times are medians; ratios are to `{BASELINE}` in the same run (lower is "
-        f"faster), the median of {facts['pairs']} fresh pairs with their range; `control` is `{BASELINE}` against "
-        "itself. The cell of the columns after `carousel.LSTM` is the peephole LSTM, which PyTorch has not. At the "
-        f"shape with resets `{BASELINE}` runs without them, since it has none."
+        f"{where(results)} Times are milliseconds, medians of interleaved rounds; "
+        "**bold** is how many times as fast a side is as the best of those that it is compared with: the ratio of the "
+        "medians within a fresh pair of layers and data, its median over the pairs, and in brackets the lowest and the "
+        f"highest. `control` is `{BASELINE}` against itself. `{BASELINE}` has no resets, and runs without. A float32 "
+        f"`torch.mm` of 1024 x 1024 reaches, in GFLOP/s: {rates} thread(s). {sources(results['rows'])}"
     )
 
 
-def markdown(results: dict) -> str:
-    """The whole report."""
-    parts = [about(results["about"])]
-    for threads in results["about"]["threads"]:
-        for mode in ("forward", "training"):
-            title = "forward" if mode == "forward" else "forward and backward"
-            parts.append(
-                f"#### {title}, {threads} thread{'s' * (threads > 1)}\n\n{table(results['rows'], mode, threads)}"
-            )
-        parts.append("\n".join(marks(results["rows"], threads)))
-    return "\n\n".join(parts) + "\n"
+def sources(rows: Iterable[Row]) -> str:
+    """Which parts were measured when, and of which state of the source."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["measured"], set()).add(row["part"])
+    return " ".join(f"{', '.join(sorted(parts))}: measured {when}." for when, parts in sorted(found.items()))
+
+
+def table(rows: list[Row]) -> str:
+    """One mode and number of threads: a line a shape, a column a side, then what else was measured."""
+    sides, shapes = (list(dict.fromkeys(row[key] for row in rows)) for key in ("side", "shape"))
+    find = {(row["shape"], row["side"]): row for row in rows}
+    base, ours = ends(rows)
+    more = [(key, title, form) for key, title, form in MORE if any(key in row for row in rows)]
+    head = ["(T, B, I, H)", *sides, *(f"{title}: {base} / {ours}" for _, title, _ in more)]
+    lines = [head]
+    for shape in shapes:
+        cells = [cell(find.get((shape, side))) for side in sides]
+        extra = [
+            " / ".join(form.format(r[key]) if (r := find.get((shape, s), {})).get(key) else "–" for s in (base, ours))
+            for key, _, form in more
+        ]
+        lines.append([shape, *cells, *extra])
+    if len(shapes) > 1:
+        lines.append(["geometric mean", *(mean(rows, side) for side in sides), *[""] * len(more)])
+    body = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([body[0], "|---" + "|---:" * (len(head) - 1) + "|", *body[1:]])
+
+
+MORE = (
+    ("gflops", "GFLOP/s", "{:.0f}"),
+    ("megabytes", "peak MB", "{:.0f}"),
+    ("error", "error", "{:.1e}"),
+)
+
+
+def ends(rows: list[Row]) -> tuple[str, str]:
+    """The rival that is the best one most often, and the side of ours that is compared with it."""
+    ours = next(row["side"] for row in rows if "ratio" in row and row["side"] != "control")
+    best = [row["best"] for row in rows if row["side"] == ours]
+    return max(dict.fromkeys(best), key=best.count), ours
+
+
+def cell(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    ratio = f" **{row['ratio']:.2f}** ({row['ratio_low']:.2f}–{row['ratio_high']:.2f})" if "ratio" in row else ""
+    return f"{row['milliseconds']:.3g}{ratio}"
+
+
+def mean(rows: list[Row], side: str) -> str:
+    ratios = [row["ratio"] for row in rows if row["side"] == side and "ratio" in row]
+    return f"**{marks.geometric_mean(ratios):.2f}**" if ratios else ""
 
 
 if __name__ == "__main__":

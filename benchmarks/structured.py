@@ -6,9 +6,7 @@ All sides have the same weights and must agree, outputs and input gradients, bef
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import carousel as ca
-from benchmarks import timing
-from benchmarks.__main__ import RESULTS, about
+from benchmarks import agreement, results, timing
 from benchmarks.rivals import Plain, Side
 
 
@@ -184,8 +181,8 @@ def check(case: Case, sides: dict[str, Side]) -> None:
                 raise timing.Disagreement(f"{name} at {case.name} is off by {error:.2g}; nothing is reported")
 
 
-def markdown(results: dict[str, Any]) -> str:
-    facts = results["about"]
+def markdown(found: dict[str, Any]) -> str:
+    facts = found["about"]
     lines = [
         f"{facts['cpu']}, {facts['date']}, PyTorch {facts['torch']}, Carousel {facts['carousel']} "
         f"({facts['variant']}), float32, {facts['threads'][0]} thread(s). Medians of interleaved rounds; in "
@@ -194,9 +191,9 @@ def markdown(results: dict[str, Any]) -> str:
         "| | side | forward, ms | forward and backward, ms |",
         "|---|---|---:|---:|",
     ]
-    found = {(row["case"], row["side"], row["mode"]): row for row in results["rows"]}
-    for case, name in dict.fromkeys((row["case"], row["side"]) for row in results["rows"]):
-        pair = [found[case, name, mode] for mode in timing.MODES]
+    cells = {(row["case"], row["side"], row["mode"]): row for row in found["rows"]}
+    for case, name in dict.fromkeys((row["case"], row["side"]) for row in found["rows"]):
+        pair = [cells[case, name, mode] for mode in timing.MODES]
         lines.append(f"| {case} | {name} | " + " | ".join(f"{r['ms']:.3g} ({r['ratio']:.2f})" for r in pair) + " |")
     return "\n".join(lines) + "\n"
 
@@ -208,27 +205,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each case and mode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (default: benchmarks/results)")
     options = parser.parse_args()
+    agreement.tests(options.quick)
     timing.use_threads(options.threads)
-    options.threads, options.pairs = [options.threads], 1
     seconds = 0.05 if options.quick else options.seconds
     try:
         rows = [row for case in (QUICK if options.quick else CASES) for row in measure(case, seconds)]
     except timing.Disagreement as error:
         raise SystemExit(f"benchmarks: {error}") from None
-    save(options, {"about": about(options), "rows": rows})
-
-
-def save(options: argparse.Namespace, results: dict[str, Any]) -> None:
-    """Writes FILE and FILE.md; without --json a full run goes to benchmarks/results, a quick one nowhere."""
-    target = options.json
-    if target is None:
-        if options.quick:
-            return
-        short = re.sub(r"[^a-z0-9]+", "-", results["about"]["cpu"].lower()).strip("-")
-        target = RESULTS / f"structured-{results['about']['date']}-{short}.json"
-    target.write_text(json.dumps(results, indent=1) + os.linesep)
-    target.with_suffix(".md").write_text(markdown(results))
-    print(f"written: {target}, {target.with_suffix('.md')}")
+    facts = results.about() | {"threads": [options.threads]}
+    if options.json or not options.quick:  # a quick run is kept only where it is told to
+        results.write(options.json or results.target(facts, "structured"), {"about": facts, "rows": rows}, markdown)
 
 
 if __name__ == "__main__":

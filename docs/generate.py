@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import carousel
 from carousel.pages import Speeds, html_index, html_page, read_speeds
@@ -19,7 +20,7 @@ from carousel.pages import Speeds, html_index, html_page, read_speeds
 ROOT = Path(__file__).parents[1]
 CELLS = ROOT / "docs" / "cells"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-SHOWN = ("torch.nn.LSTM", "control", "carousel.LSTM", "carousel peephole", "Python loop", "jax.lax.scan")
+THEMES = ("light", "dark")
 
 
 def documents() -> dict[Path, str]:
@@ -29,6 +30,7 @@ def documents() -> dict[Path, str]:
         readme: put(put(readme.read_text(), "cells", table_of_cells()), "benchmark", benchmark()),
         ROOT / "docs" / "api.md": api(),
         ROOT / "docs" / "counts.md": counts(),
+        **charts(),
         **pages_of_cells(),
     }
 
@@ -100,20 +102,43 @@ def signature(thing: object) -> str:
 
 
 def benchmark() -> str:
-    """The last full run: tables for the most threads."""
-    results = sorted((ROOT / "benchmarks" / "results").glob("[0-9]*.json"))
-    if not results:
+    """The last full run: the drawing, and the table of what is to be reached."""
+    found = newest_results()
+    if not found:
         return "Not measured yet."
-    report = importlib.import_module("benchmarks.report")
-    found = json.loads(results[-1].read_text())
-    threads = max(found["about"]["threads"])
-    rows = [row for row in found["rows"] if row["side"] in SHOWN]
-    parts = [report.about(found["about"])]
-    for mode, title in (("forward", "Forward"), ("training", "Forward and backward")):
-        parts.append(f"{title}, {threads} threads:\n\n{report.table(rows, mode, threads)}")
-    stem = results[-1].with_suffix(".md").relative_to(ROOT)
-    parts.append(f"All sides, thread counts and the marks that the project holds itself to: [{stem}]({stem}).")
-    return "\n\n".join(parts)
+    threads = most_threads(found)
+    picture = (
+        '<picture><source media="(prefers-color-scheme: dark)" srcset="docs/speed-dark.svg">'
+        f'<img alt="Times as fast as torch.nn.LSTM, by shape, {threads} threads" src="docs/speed-light.svg"></picture>'
+    )
+    stem = module("results").target(found["about"]).with_suffix(".md").relative_to(ROOT)
+    link = f"Every time, and how they were measured: [{stem}]({stem}), [docs/benchmarks.md](docs/benchmarks.md)."
+    marks = module("marks")
+    return "\n\n".join([picture, f"{module('report').where(found)} {marks.LEGEND}", marks.table(found), link])
+
+
+def charts() -> dict[Path, str]:
+    """The drawings of the last full run, on light pages and on dark ones."""
+    found = newest_results()
+    if not found:
+        return {}
+    return {
+        ROOT / "docs" / f"speed-{theme}.svg": module("chart").draw(found, most_threads(found), theme)
+        for theme in THEMES
+    }
+
+
+def newest_results() -> Any:
+    return module("results").newest()
+
+
+def most_threads(found: Any) -> int:
+    return max(row["threads"] for row in found["rows"])
+
+
+def module(name: str) -> Any:
+    """Of the benchmarks, which are found once the path is set."""
+    return importlib.import_module(f"benchmarks.{name}")
 
 
 if __name__ == "__main__":

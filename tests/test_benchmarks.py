@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any
+
 import pytest
 import torch
 
 import carousel
-from benchmarks import cells, loops, report, rivals, structured, timing
+from benchmarks import agreement, cells, chart, loops, marks, parts, report, results, rivals, structured, timing
 from benchmarks.grid import QUICK, Shape, parse
 
 OURS = [rivals.BASELINE, "control", "carousel.LSTM", "carousel peephole", "Python loop"]
+LOW = [*parts.LOW, "carousel.LSTM autocast", "carousel.LSTM tf32", "carousel.LSTM without"]
 
 
 @pytest.fixture(autouse=True)
@@ -24,31 +28,135 @@ def same_threads_after():
 @pytest.mark.parametrize("shape", QUICK, ids=lambda s: s.name)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_all_sides_agree(shape: Shape, dtype: torch.dtype) -> None:
-    timing.make(shape, OURS, seed=3, dtype=dtype)
+    agreement.make(shape, OURS, seed=3, dtype=dtype)
+
+
+@pytest.mark.parametrize("shape", QUICK, ids=lambda s: s.name)
+def test_sides_in_low_precision_agree_roughly(shape: Shape) -> None:
+    before = torch.backends.mkldnn.rnn.fp32_precision
+    sides = agreement.make(shape, LOW, seed=3)
+    assert sides[parts.LOW[1]].forward().dtype == torch.bfloat16
+    assert torch.backends.mkldnn.rnn.fp32_precision == before
 
 
 def test_a_wrong_side_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*arguments: torch.Tensor) -> torch.Tensor:
         return 1.01 * loops.python_loop(*arguments)
 
-    monkeypatch.setitem(rivals.RIVALS, "Python loop", ("peephole", rivals.loop_side(lambda T: wrong)))
+    monkeypatch.setitem(rivals.RIVALS, "Python loop", rivals.Rival("peephole", rivals.loop_side(lambda T: wrong)))
     with pytest.raises(timing.Disagreement, match="Python loop at .* nothing is reported"):
-        timing.make(QUICK[0], OURS, seed=0)
+        agreement.make(QUICK[0], OURS, seed=0)
+
+
+def test_red_tests_stop_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def run(command: list[str], **rest: object) -> subprocess.CompletedProcess:
+        asked.extend(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(SystemExit, match="are red, so nothing is measured"):
+        agreement.tests(quick=False)
+    assert all((agreement.ROOT / name).exists() for name in agreement.ENGINES) and set(agreement.ENGINES) <= set(asked)
+
+
+def test_errors_against_float64() -> None:
+    found = agreement.errors(QUICK[0], [rivals.BASELINE, *LOW[:2]])
+    assert found[rivals.BASELINE]["training"] < 1e-5
+    assert all(1e-4 < found[name]["forward"] <= found[name]["training"] < 0.1 for name in LOW[:2])
 
 
 def test_measure_and_report() -> None:
-    rows = timing.measure(QUICK[0], OURS, threads=1, pairs=2, seconds=0.01)
-    assert {(r["mode"], r["side"]) for r in rows} == {(m, s) for m in timing.MODES for s in OURS}
-    assert all(r["milliseconds"] > 0 and r["ratio_low"] <= r["ratio"] <= r["ratio_high"] for r in rows)
-    assert all(r["ratio"] == 1 for r in rows if r["side"] == rivals.BASELINE)
-    text = report.table(rows, "training", 1)
-    assert QUICK[0].name in text and "carousel peephole" in text
-    assert len(report.marks(rows, 1)) == 2
+    """Each part that can be measured here, at a small shape, and the whole report."""
+    chosen = [name for name in parts.PARTS if name != "peephole" and not parts.PARTS[name].missing()]
+    rows = []
+    for name in chosen:
+        budget = parts.Budget(seconds=0.01, pairs=1)
+        rows += parts.measure(name, parts.PARTS[name].quick, threads=1, budget=budget, weigh=False)
+    assert all(row["milliseconds"] > 0 and row["gflops"] > 0 for row in rows)
+    found = whole([row | {"measured": "today"} for row in rows])
+    text = report.markdown(found)
+    assert all(parts.PARTS[name].title in text for name in chosen)
+    assert ": measured today." in text
+
+
+def test_ratios_are_of_pairs_and_the_best_rival_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Theirs over ours, within a pair; a rival that the first pair shows to be hopeless is asked no more."""
+    times = [{"a": 3.0, "b": 4.0, "slow": 9.0, "ours": 1.0}, {"a": 4.0, "b": 2.0, "slow": 9.0, "ours": 2.0}]
+    asked: list[list[str]] = []
+
+    def race(sides: timing.Sides, mode: str, seconds: float) -> dict[str, float]:
+        asked.append(list(sides))
+        return {name: times[len(asked) - 1][name] for name in sides}
+
+    monkeypatch.setattr(timing, "race", race)
+    sides = dict.fromkeys(times[0])
+    rows = timing.measure(lambda seed: sides, {"ours": ("a", "b", "slow")}, 2, 1.0, modes=("forward",))
+    assert asked == [["a", "b", "slow", "ours"], ["a", "b", "ours"]]
+    ours = rows[-1]
+    assert (ours["ratio"], ours["ratio_low"], ours["ratio_high"]) == (2.0, 1.0, 3.0)
+    assert "ratio" not in rows[0] and rows[2]["milliseconds"] == 9000
+
+
+def result(part: str, side: str, mode: str, shape: str, ratio: float, threads: int = 2) -> dict[str, Any]:
+    row = {"part": part, "side": side, "mode": mode, "shape": shape, "threads": threads, "ratio": ratio}
+    return row | {"latency": "small" in shape, "milliseconds": 1.0, "measured": "today"}
+
+
+def whole(rows: list[dict[str, Any]], **missing: str) -> dict[str, Any]:
+    about = dict.fromkeys(("cpu", "date", "torch", "carousel", "variant"), "")
+    return {"about": about, "rates": {"1": 100.0}, "missing": missing, "rows": rows}
+
+
+def test_marks() -> None:
+    """What is reached, what is not and where, and what was not measured."""
+    rows = [
+        result("lstm", "carousel.LSTM", "forward", "large", 1.6),
+        result("lstm", "carousel.LSTM", "forward", "small", 1.6),
+        result("lstm", "carousel.LSTM", "training", "large", 0.9),
+        result("lstm", "carousel.LSTM", "training", "small", 3.6),
+        result("lstm", "carousel.LSTM", "training", "small", 9.0, threads=1),
+    ]
+    lines = marks.table(whole(rows, tf32="no AMX here")).splitlines()
+    forward, training, latency = lines[2:5]
+    assert forward.endswith("| not measured | **yes**: 1.60, lowest 1.60 at large |")
+    assert training.endswith("| **yes**: 9.00, lowest 9.00 | **no**: 1.80, lowest 0.90 at large |")
+    assert latency.endswith("| at least 4 | **yes**: 9.00 | **no**: 3.60 |")
+    assert sum("no AMX here" in line for line in lines) == 2
+    short = marks.falls_short(whole(rows))
+    assert "- LSTM float32, training, 2 threads: large 0.90" in short and "small 3.60" in short
+
+
+def test_marks_ask_for_sides_that_are_compared() -> None:
+    assert all(mark.side in parts.PARTS[mark.part].against for mark in marks.MARKS)
+    assert all(mark.mode in parts.PARTS[mark.part].modes for mark in marks.MARKS)
+
+
+def test_parts_merge() -> None:
+    """A part that is run again takes its old rows' place, shape by shape; the rest stays."""
+    old = whole([result("lstm", "s", "forward", "a", 1.0), result("lstm", "s", "forward", "b", 1.0)], tf32="no AMX")
+    new = whole([result("lstm", "s", "forward", "b", 2.0), result("tf32", "s", "forward", "a", 3.0)])
+    merged = results.merge(old, new)
+    assert [row["ratio"] for row in merged["rows"]] == [1.0, 2.0, 3.0] and not merged["missing"]
+
+
+def test_charts_say_the_same_each_time() -> None:
+    rows = [
+        result("lstm", side, mode, shape, ratio)
+        for side, ratio in ((parts.LSTM, 1.5), (parts.PEEPHOLE, 0.8))
+        for mode in timing.MODES
+        for shape in ("(1,2,3,4)", "(5,6,7,8)")
+    ]
+    drawn = {theme: chart.draw(whole(rows), 2, theme) for theme in chart.INK}
+    assert drawn["light"] == chart.draw(whole(rows), 2, "light") != drawn["dark"]
+    assert "(5,6,7,8)" in drawn["dark"] and "geometric mean" in drawn["dark"]
 
 
 def test_shapes() -> None:
     assert parse("10,2,3,4") == Shape(10, 2, 3, 4)
     assert Shape(2, 3, 4, 5).flops(steps=6, training=False) == 2 * 6 * 4 * 5 * (4 + 5)
+    assert Shape(2, 3, 4, 5, bidirectional=True, num_layers=2).inputs == [4, 4, 10, 10]
     with pytest.raises(SystemExit, match="T,B,I,H"):
         parse("10,2")
 
