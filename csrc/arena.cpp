@@ -49,10 +49,11 @@ Shelf& shelf() {
 
 }  // namespace
 
-Arena::Arena() : main_(shelf().borrow()) {}
+Arena::Arena(Memory memory) : memory_(memory), main_(memory == Memory::own ? Chunk{} : shelf().borrow()) {}
 
 Arena::~Arena() {
     for (Chunk& chunk : extra_) free_chunk(chunk);
+    if (memory_ == Memory::own) return;
     if (wanted_ > main_.size) {  // the next call of this kind shall find one chunk that is large enough
         free_chunk(main_);
         try {

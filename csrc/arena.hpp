@@ -1,5 +1,5 @@
-// Scratch memory of one call, handed back when the call ends and kept for the next: fresh pages cost more than the
-// arithmetic of a small call.
+// Scratch memory of one call. It is borrowed: handed back when the call ends and kept for the next, since fresh pages cost
+// more than the arithmetic of a small call. A call that stays for long has memory of its own instead.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +10,9 @@ namespace carousel {
 
 class Arena {
   public:
-    Arena();
+    enum class Memory { borrowed, own };
+
+    explicit Arena(Memory memory);
     ~Arena();
     Arena(const Arena&) = delete;
 
@@ -28,6 +30,7 @@ class Arena {
   private:
     void* bytes(size_t size);
 
+    const Memory memory_;
     Chunk main_;                 // from the shelf
     std::vector<Chunk> extra_;   // what main_ had no room for
     size_t used_ = 0, wanted_ = 0;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "packed.hpp"
 #include "places.hpp"
 #include "plan.hpp"
 #include "pool.hpp"
@@ -20,8 +21,6 @@ struct Share {
 };
 
 inline Share share(int64_t n, int i, int m) { return {n * i / m, n * (i + 1) / m}; }
-
-inline int64_t panels_of(int64_t width) { return (width + kPanel - 1) / kPanel; }
 
 // Steps first..last, upwards, whichever way they are walked.
 struct Block {
@@ -42,16 +41,22 @@ struct Thread {
 template <class T>
 class Call {
   public:
-    Call(const Program& program, const Arguments& arguments, int threads, const Kernels<T>& kernels)
+    // With weights that were packed before, memory is the call's own, for as long as it lives; otherwise it is borrowed.
+    Call(const Program& program, const Arguments& arguments, int threads, const Kernels<T>& kernels,
+         const PackedWeights<T>* packed = nullptr)
         : program(program),
           arguments(arguments),
           kernels(kernels),
+          packed_before(packed),
           time{arguments.T, arguments.B, arguments.reverse, arguments.lengths, arguments.resets},
           layout(plan_layout(program, time.T, time.B, arguments.total_rows(),
-                             Places<T>::block_bytes_per_step(program, time.B), sizeof(T), threads)),
-          places(program, arguments, time, layout.block_steps, arena_) {
+                             Places<T>::block_bytes_per_step(program, time.B), sizeof(T), threads,
+                             packed_before)),
+          arena_(packed ? Arena::Memory::own : Arena::Memory::borrowed),
+          places(program, arguments, time, layout.block_steps, arena_),
+          weights(packed ? packed->weights() : find_weights<T>(program, arguments)) {
         deal_rows();
-        prepare_weights();
+        if (!packed && !layout.direct) prepare_packing();
         prepare_threads();
     }
 
@@ -99,6 +104,7 @@ class Call {
     const Program& program;
     const Arguments& arguments;
     const Kernels<T>& kernels;
+    const bool packed_before;
     const Timeline time;
     const Layout layout;
 
@@ -135,13 +141,9 @@ class Call {
         }
     }
 
-    void prepare_weights() {
-        for (const MatrixUse& m : program.matrices) {
-            const int64_t row = stride(m.external, 0), column = stride(m.external, 1);
-            Weight<T> w{address(m.external), m.transposed ? column : row, m.transposed ? row : column, m.n, m.k, nullptr};
-            if (!layout.direct && w.data) w.packed = arena_.take<T>(panels_of(m.n) * groups(m.k) * kPanel);
-            weights.push_back(w);
-        }
+    void prepare_packing() {
+        for (Weight<T>& w : weights)
+            if (w.data) w.packed = arena_.take<T>(packed_size(w, kernels));
     }
 
     void prepare_threads() {
@@ -187,8 +189,6 @@ class Call {
                 width += kernels.converted(width_of(phase.lookups[i]));
         return width;
     }
-
-    int64_t groups(int64_t k) const { return (k + kernels.group - 1) / kernels.group; }
 
     std::vector<int32_t> order_, dealt_;
     std::vector<Barrier> meetings_;

@@ -15,6 +15,9 @@ struct Run {
 };
 
 // Throws std::invalid_argument if the arguments do not fit the program.
+void check_arguments(const Program& program, const Arguments& arguments);
+
+// Throws like check_arguments.
 template <class T>
 void run_programs(std::vector<Run>& runs, int threads, const Kernels<T>& kernels);
 

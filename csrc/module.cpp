@@ -1,14 +1,18 @@
 // The Python module: programs in, pointers in, no tensor library.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
 
 #include "binding.hpp"
 #include "plan.hpp"
+#include "session.hpp"
 #include "variants.hpp"
 
 namespace nb = nanobind;
@@ -16,17 +20,32 @@ using namespace carousel;
 
 namespace {
 
-void run(Binding& binding, const std::string& dtype, int64_t T, int64_t B, nb::list tensors, uintptr_t lengths,
-         uintptr_t resets, int threads, const std::optional<std::string>& precision) {
+// Whether factors of products are rounded to less than dtype. Throws std::invalid_argument for what there is not.
+bool is_low(const std::string& dtype, const std::optional<std::string>& precision) {
     if (dtype != "float32" && dtype != "float64")
         throw std::invalid_argument("run: dtype is \"" + dtype + "\", expected \"float32\" or \"float64\"");
     const bool low = precision && *precision != dtype;
     if (low && (dtype != "float32" || *precision != "bfloat16"))
         throw std::invalid_argument("run: precision is \"" + *precision + "\", expected \"" + dtype + "\"" +
                                     (dtype == "float32" ? " or \"bfloat16\"" : ""));
+    return low;
+}
+
+const Kernels<float>& float_kernels(bool low) {
+    return *variant().float_kernels[int(low ? Precision::bfloat16 : Precision::float32)];
+}
+
+std::vector<Tensor> read_tensors(nb::list tensors) {
     std::vector<Tensor> given;
     given.reserve(tensors.size());
     for (nb::handle t : tensors) given.push_back(t.is_none() ? Tensor{} : nb::cast<Tensor>(t));
+    return given;
+}
+
+void run(Binding& binding, const std::string& dtype, int64_t T, int64_t B, nb::list tensors, uintptr_t lengths,
+         uintptr_t resets, int threads, const std::optional<std::string>& precision) {
+    const bool low = is_low(dtype, precision);
+    const std::vector<Tensor> given = read_tensors(tensors);
     std::vector<Run> runs = binding.runs(given, dtype == "float32" ? 4 : 8);
     for (Run& run : runs) {
         run.arguments.T = T;
@@ -36,9 +55,23 @@ void run(Binding& binding, const std::string& dtype, int64_t T, int64_t B, nb::l
     }
     nb::gil_scoped_release released;
     if (dtype == "float32")
-        run_programs(runs, threads, *variant().float_kernels[int(low ? Precision::bfloat16 : Precision::float32)]);
+        run_programs(runs, threads, float_kernels(low));
     else
         run_programs(runs, threads, *variant().double_kernels);
+}
+
+std::shared_ptr<Packed> pack_binding(const Binding& binding, const std::string& dtype, nb::list tensors,
+                                     const std::optional<std::string>& precision) {
+    const bool low = is_low(dtype, precision);
+    const std::vector<Tensor> given = read_tensors(tensors);
+    return dtype == "float32" ? pack(binding, given, float_kernels(low)) : pack(binding, given, *variant().double_kernels);
+}
+
+std::unique_ptr<Session> session(const std::vector<std::pair<std::shared_ptr<Packed>, nb::list>>& layers, int64_t T,
+                                 int64_t B, uintptr_t x, size_t bytes_of_x, int threads) {
+    std::vector<std::pair<std::shared_ptr<Packed>, std::vector<Tensor>>> read;
+    for (const auto& [packed, tensors] : layers) read.emplace_back(packed, read_tensors(tensors));
+    return make_session(read, T, B, reinterpret_cast<void*>(x), bytes_of_x, threads);
 }
 
 }  // namespace
@@ -56,7 +89,18 @@ NB_MODULE(_core, m) {
         .def("run", &run, nb::arg("dtype"), nb::arg("T"), nb::arg("B"), nb::arg("tensors"), nb::arg("lengths_pointer"),
              nb::arg("resets_pointer"), nb::arg("threads"), nb::arg("precision") = nb::none(),
              "Runs the programs. A tensor is its address and its strides in elements, or None. `precision` is what the "
-             "factors of products are rounded to: dtype (or None), or \"bfloat16\" where that is float32.");
+             "factors of products are rounded to: dtype (or None), or \"bfloat16\" where that is float32.")
+        .def("pack", &pack_binding, nb::arg("dtype"), nb::arg("tensors"), nb::arg("precision") = nb::none(),
+             nb::keep_alive<0, 1>(), "Packs the matrices of a forward program; nobody reads them afterwards.");
+    nb::class_<Packed>(m, "Packed", "A forward program with packed matrices. Made by `Binding.pack`.");
+    nb::class_<Session>(m, "Session", "Calls prepared once, of one layer after the other. Made by `session`.")
+        .def(
+            "run", [](Session& session, uintptr_t x) { session.run(reinterpret_cast<const void*>(x)); }, nb::arg("x"),
+            nb::call_guard<nb::gil_scoped_release>(), "Copies x from its address, and runs all layers.");
+    m.def("session", &session, nb::arg("layers"), nb::arg("T"), nb::arg("B"), nb::arg("x"), nb::arg("bytes_of_x"),
+          nb::arg("threads"),
+          "Prepares calls of packed programs, each with its tensors, which must stay alive. x is the address from which "
+          "the first one reads its input, and where `Session.run` copies it.");
     m.def(
         "variants",
         [] {

@@ -83,9 +83,9 @@ int threads_worth(double work, int threads) { return int(std::min<double>(thread
 void set_thread_worth(double multiply_adds) { thread_worth = multiply_adds; }
 
 Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
-                   int64_t element_bytes, int threads) {
+                   int64_t element_bytes, int threads, bool packed) {
     Layout layout;
-    layout.direct = total_rows <= kDirectRows;
+    layout.direct = !packed && total_rows <= kDirectRows;
     layout.grid = plan_grid(program, B, element_bytes, work_of(program, total_rows), threads);
     int64_t steps = T;
     if (block_bytes_per_step > 0) steps = std::max<int64_t>(1, kBlockBytes / block_bytes_per_step);

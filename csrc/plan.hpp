@@ -19,7 +19,7 @@ struct Layout {
 };
 
 Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
-                   int64_t element_bytes, int threads);
+                   int64_t element_bytes, int threads, bool packed);
 
 // Multiply-adds of a call, roughly, and how many of the threads they pay for.
 double work_of(const Program& program, int64_t total_rows);

@@ -64,7 +64,18 @@ from carousel.graph import (
 )
 from carousel.graph.notation.drawing import draw
 from carousel.info import info
-from carousel.layers import GRU, LSTM, MDLSTM, RNN, ConvLSTM, ConvRecurrent, MultiDimensional, Recurrent, replace
+from carousel.layers import (
+    GRU,
+    LSTM,
+    MDLSTM,
+    RNN,
+    ConvLSTM,
+    ConvRecurrent,
+    MultiDimensional,
+    Recurrent,
+    Stream,
+    replace,
+)
 from carousel.nets import (
     LSTMFCN,
     XLSTM,
@@ -91,7 +102,7 @@ __all__ = [
     "layer_norm", "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum",
     "MLSTMBlock", "MultiDimensional", "MultiplicativeAttention", "normalize", "per_step", "plain", "Recurrent",
     "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus",
-    "split", "sqrt", "static", "step_index", "stop_gradient", "sum", "tanh", "tensor_cell", "TensorCell",
+    "split", "sqrt", "static", "step_index", "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell",
     "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
 ]
 # fmt: on
