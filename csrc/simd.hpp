@@ -152,22 +152,48 @@ inline Vec<T> at_most(Vec<T> x, T bound) {
     return x > bound ? all(bound) : x;
 }
 
+// The magnitude of one number with the sign of another.
+template <class T>
+inline Vec<T> with_sign_of(Vec<T> magnitude, Vec<T> x) {
+    return (Vec<T>)((IntVec<T>)magnitude | ((IntVec<T>)x & (IntVec<T>)all(T(-0.0))));
+}
+
 #if defined(__AVX512F__)
 template <>
 inline Vec<float> at_least<float>(Vec<float> x, float bound) {
     return (Vec<float>)_mm512_max_ps((__m512)all(bound), (__m512)x);
 }
 template <>
+inline Vec<double> at_least<double>(Vec<double> x, double bound) {
+    return (Vec<double>)_mm512_max_pd((__m512d)all(bound), (__m512d)x);
+}
+template <>
 inline Vec<float> at_most<float>(Vec<float> x, float bound) {
     return (Vec<float>)_mm512_min_ps((__m512)all(bound), (__m512)x);
 }
+template <>
+inline Vec<double> at_most<double>(Vec<double> x, double bound) {
+    return (Vec<double>)_mm512_min_pd((__m512d)all(bound), (__m512d)x);
+}
+
+// x 2^n for a whole n, however small or large.
+inline Vec<float> scale_by(Vec<float> x, Vec<float> n) { return (Vec<float>)_mm512_scalef_ps((__m512)x, (__m512)n); }
+inline Vec<double> scale_by(Vec<double> x, Vec<double> n) { return (Vec<double>)_mm512_scalef_pd((__m512d)x, (__m512d)n); }
 #elif defined(__AVX2__)
 template <>
 inline Vec<float> at_least<float>(Vec<float> x, float bound) {
     return (Vec<float>)_mm256_max_ps((__m256)all(bound), (__m256)x);
 }
 template <>
+inline Vec<double> at_least<double>(Vec<double> x, double bound) {
+    return (Vec<double>)_mm256_max_pd((__m256d)all(bound), (__m256d)x);
+}
+template <>
 inline Vec<float> at_most<float>(Vec<float> x, float bound) {
     return (Vec<float>)_mm256_min_ps((__m256)all(bound), (__m256)x);
+}
+template <>
+inline Vec<double> at_most<double>(Vec<double> x, double bound) {
+    return (Vec<double>)_mm256_min_pd((__m256d)all(bound), (__m256d)x);
 }
 #endif
