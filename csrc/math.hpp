@@ -89,7 +89,7 @@ inline Vec<T> power_of_two(Bits<T> shifted, int plus = 0) {
     return (Vec<T>)((shifted << C::mantissa) + (typename Traits<T>::Int(C::bias + plus) << C::mantissa));
 }
 
-// x 2^n for any whole n, and for n below 60: in two steps, so that denormal results are rounded but once.
+// x 2^n for any whole n, with denormal results rounded but once.
 template <class T>
 inline Vec<T> scale(Vec<T> x, const Whole<T>& by) {
 #if defined(__AVX512F__)
@@ -100,37 +100,30 @@ inline Vec<T> scale(Vec<T> x, const Whole<T>& by) {
 #endif
 }
 
+// x = n ln 2 + r; gives r and n.
 template <class T>
-inline Vec<T> scale_below_60(Vec<T> x, const Whole<T>& by) {
-#if defined(__AVX512F__)
-    return scale_by(x, by.n);
-#else
-    return x * power_of_two<T>(by.shifted, 64) * T(5.421010862427522e-20);
-#endif
+inline Vec<T> reduced(Vec<T> x, Whole<T>& n) {
+    n = round_product<T>(x, T(1.4426950408889634));
+    return (x - n.n * Constants<T>::ln2_high) - n.n * Constants<T>::ln2_low;
 }
 
-// exp(x) = 2^n (returned number), for x in the range of exp.
+// exp(r) - 1 for a reduced r.
 template <class T>
-inline Vec<T> exp_mantissa(Vec<T> x, Whole<T>& by) {
-    using C = Constants<T>;
-    by = round_product<T>(x, T(1.4426950408889634));
-    const Vec<T> r = (x - by.n * C::ln2_high) - by.n * C::ln2_low;
-    return (C::exp.at(r) * r + T(1)) * r + T(1);
+inline Vec<T> expm1_of(Vec<T> r) {
+    return Constants<T>::exp.at(r) * (r * r) + r;
+}
+
+// exp(x) for x above Constants::lowest, or NaN; infinite past `highest`, but not much further.
+template <class T>
+inline Vec<T> exp_within(Vec<T> x) {
+    Whole<T> n;
+    const Vec<T> r = reduced<T>(x, n);
+    return scale<T>((Constants<T>::exp.at(r) * r + T(1)) * r + T(1), n);
 }
 
 template <class T>
 inline Vec<T> exp_of(Vec<T> x) {
-    using C = Constants<T>;
-    Whole<T> by;
-    const Vec<T> m = exp_mantissa<T>(at_most<T>(at_least<T>(x, C::lowest), C::highest), by);
-    return scale<T>(m, by);
-}
-
-template <class T>
-inline Vec<T> exp_below_40(Vec<T> x) {
-    Whole<T> by;
-    const Vec<T> m = exp_mantissa<T>(at_least<T>(x, Constants<T>::lowest), by);
-    return scale_below_60<T>(m, by);
+    return exp_within<T>(at_most<T>(at_least<T>(x, Constants<T>::lowest), Constants<T>::highest));
 }
 
 template <class T>
@@ -143,25 +136,27 @@ inline Vec<T> minus_abs(Vec<T> x) {
     return (Vec<T>)((IntVec<T>)x | (IntVec<T>)all(T(-0.0)));
 }
 
+// 1 / (1 + exp(-x)), the denominator rounded but once; both sides 2^64 times smaller, so that it stays finite where the
+// result is denormal.
 template <class T>
 inline Vec<T> sigmoid_of(Vec<T> x) {
-    const Vec<T> z = exp_below_40<T>(at_most<T>(x, T(40)));  // from there on z / (z + 1) is 1
-    return z / (z + T(1));
+    constexpr T one = T(5.421010862427522e-20);
+    Whole<T> n;
+    const Vec<T> y = at_least<T>(at_most<T>(-x, -Constants<T>::lowest), T(-40));  // from there on the result is 1
+    const Vec<T> p = expm1_of<T>(reduced<T>(y, n));
+    const Vec<T> unit = power_of_two<T>(n.shifted, -64);
+    return one / (p * unit + (unit + one));
 }
 
-// tanh |x| = w / (1 - w) with w = (1 - exp(-2|x|)) / 2, which stays exact near 0. One step of reduction is enough: an
-// error of x grows by no more than 1 in tanh x.
+// tanh |x| = (1 - z) / (1 + z) with z = exp(-2|x|), near 0 as exact as z - 1. One step of reduction is enough: an error of
+// x grows by no more than 1 in tanh x.
 template <class T>
 inline Vec<T> tanh_of(Vec<T> x) {
-    using C = Constants<T>;
-    constexpr auto series = C::exp.scaled(2, 2);
-    const Vec<T> a = at_least<T>(minus_abs<T>(x), T(-20));  // from there on tanh is 1
-    const Whole<T> by = round_product<T>(a, T(2 * 1.4426950408889634));
-    const Vec<T> s = a - by.n * (C::ln2 / 2);
-    const Vec<T> half = series.at(s) * (s * s) + s;  // of exp(2 s) - 1
-    const Vec<T> unit = power_of_two<T>(by.shifted);
-    const Vec<T> w = (T(0.5) - T(0.5) * unit) - unit * half;
-    return with_sign_of<T>(w / (T(1) - w), x);
+    const Vec<T> y = at_least<T>(minus_abs<T>(x + x), T(-40));  // from there on tanh is 1
+    const Whole<T> n = round_product<T>(y, T(1.4426950408889634));
+    const Vec<T> p = expm1_of<T>(y - n.n * Constants<T>::ln2);
+    const Vec<T> unit = power_of_two<T>(n.shifted);
+    return with_sign_of<T>(((T(1) - unit) - p * unit) / ((T(1) + unit) + p * unit), x);
 }
 
 // log of a positive normal number: x = 2^n (1 + f), log(1 + f) = f - s (f - R) with s = f / (2 + f).
@@ -194,7 +189,7 @@ inline Vec<T> log_of(Vec<T> x) {
 template <class T>
 inline Vec<T> softplus_of(Vec<T> x) {
     constexpr auto series = Constants<T>::log1p.scaled(T(0.125), T(0.25));
-    const Vec<T> z = exp_below_40<T>(minus_abs<T>(x));
+    const Vec<T> z = exp_within<T>(at_least<T>(minus_abs<T>(x), Constants<T>::lowest));
     const Vec<T> s = (z + z) / (z + T(2)), s2 = s * s;
     return (x > T(0) ? x : Vec<T>{}) + (series.at(s2) * s2 * s + s);
 }

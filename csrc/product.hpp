@@ -1,17 +1,26 @@
 // Matrix products of one tile: sums over k of weights (n, k) times a row's element k, onto a start.
 
-// Packed weights: the whole tile stands in registers. Rows of the result are always whole vectors.
-template <class F, int M, int N, class T = typename F::Value>
-inline void packed_tile(const Segment* segments, int count, const Weight<T>* weights, T* const* const* sources,
-                        int64_t panel, int64_t first_row, int column, Reference<T> dst, const Reference<T>* init) {
-    Vec<T> sum[M][N];
+template <class T, int M, int N>
+inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, const Vec<T> (&sum)[M][N]) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
-        for (int v = 0; v < N; ++v) sum[m][v] = init ? load((*init)[m] + column + v * kLanes<T>) : Vec<T>{};
+        for (int v = 0; v < N; ++v) {
+            const int at = column + v * kLanes<T>;
+            store<T>(dst[m] + at, start ? load((*start)[m] + at) + sum[m][v] : sum[m][v]);
+        }
+}
+
+// Packed weights: the whole tile stands in registers. Rows of the result are always whole vectors. The sum of each matrix
+// starts from zero: one that goes on from a large number loses digits at every step, and doubled the error of an LSTM.
+template <class F, int M, int N, class T = typename F::Value>
+inline void packed_tile(const Segment* segments, int count, const Weight<T>* weights, T* const* const* sources,
+                        int64_t panel, int64_t first_row, int column, Reference<T> dst, const Reference<T>* init) {
+    const Reference<T>* start = init;
     for (int s = 0; s < count; ++s) {
         const Weight<T>& w = weights[segments[s].weight];
         if (!w.data) continue;
+        Vec<T> sum[M][N] = {};
         const int64_t height = groups<F>(w.k);
         const auto* p = reinterpret_cast<const typename F::Packed*>(w.packed) + panel * height * kPanel + column;
         const typename F::Source* a[M];
@@ -31,11 +40,10 @@ inline void packed_tile(const Segment* segments, int count, const Weight<T>* wei
                     for (int v = 0; v < N; ++v) F::multiply_add(sum[m][v], x, row[v]);
                 }
             }
+        add_tile<T, M, N>(dst, start, column, sum);
+        start = &dst;
     }
-#pragma GCC unroll 8
-    for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
-        for (int v = 0; v < N; ++v) store<T>(dst[m] + column + v * kLanes<T>, sum[m][v]);
+    if (start != &dst) add_tile<T, M, N>(dst, start, column, {});
 }
 
 template <class T>

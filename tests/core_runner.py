@@ -31,6 +31,18 @@ def run_core(program, T, B, arrays, dtype, reverse=False, lengths=None, resets=N
     )  # fmt: skip
 
 
+def run_op(op, *sources, dtype):
+    """One instruction over (B, w) arrays, as a program of one phase."""
+    B, w = sources[0].shape
+    externals = [["step", "in", f"x{i}"] for i in range(len(sources))] + [["step", "out", "y"]]
+    values = [["step", w, i] for i in range(len(sources) + 1)]
+    code = [op, len(sources), *range(len(sources)), *[-1] * (3 - len(sources))]
+    program = {"externals": externals, "values": values, "states": [], "before": [["tile", w, [], [code]]]}
+    arrays = [np.ascontiguousarray(s[None], dtype) for s in sources] + [np.full((1, B, w), np.nan, dtype)]
+    run_core(program | {"loop": [], "after": []}, 1, B, arrays, dtype)
+    return arrays[-1][0]
+
+
 THREAD_WORTH = 2e5  # the core's default
 
 
