@@ -78,6 +78,7 @@ MARKS = (
     Mark("its error, training", LOW, "bfloat16", "carousel.LSTM autocast", "training", each=TWICE, key="error_ratio"),
     Mark("TF32-like setting, forward", "our own float32", "tf32", "carousel.LSTM tf32", "forward", each=1.3),
     Mark("TF32-like setting, training", "our own float32", "tf32", "carousel.LSTM tf32", "training", each=1.3),
+    Mark("large shapes, training", "the same products alone", "products", LSTM, "training", each=0.85),
     Mark("peak memory, training", BASELINE, "lstm", LSTM, "training", key="memory_ratio"),
     Mark("two layers, two directions, forward", BASELINE, "bidirectional", LSTM, "forward", mean=1.5),
     Mark("two layers, two directions, training", BASELINE, "bidirectional", LSTM, "training", mean=1.7),

@@ -13,7 +13,7 @@ from benchmarks.grid import LARGE, QUICK, RESETS, SHAPES, STACKED, Shape, draw
 from benchmarks.rivals import BASELINE, RIVALS, available
 
 LSTM, PEEPHOLE = "carousel.LSTM", "carousel peephole"
-WITHOUT = "carousel.LSTM without"
+WITHOUT, PRODUCTS = "carousel.LSTM without", "its products alone"
 LOOPS = tuple(name for name in available() if RIVALS[name].cell == "peephole" and name != PEEPHOLE)
 LOW = ("torch.nn.LSTM autocast", "torch.nn.LSTM .bfloat16()")
 
@@ -66,6 +66,7 @@ PARTS = {
         {"carousel.LSTM autocast": LOW},
         errors=True,
     ),
+    "products": Part("large shapes against their own products alone, float32", LARGE, {LSTM: (PRODUCTS,)}, pairs=3),
     "tf32": Part(
         "float32 with torch.backends.mkldnn.rnn.fp32_precision = 'tf32'",
         LARGE,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks import loops
+from benchmarks import floor, loops
 from benchmarks.grid import Data, Shape
 
 BASELINE = "torch.nn.LSTM"
@@ -173,6 +173,18 @@ def bfloat16(make: Make) -> Make:
     return build
 
 
+def products_alone(make: Make) -> Make:
+    """The same programs without their instructions."""
+
+    def build(shape: Shape, data: Data, weights: list[loops.Weights]) -> Side:
+        side = make(shape, data, weights)
+        plain = side.call
+        side.call = lambda x: floor.products_alone(lambda: plain(x))
+        return side
+
+    return build
+
+
 def tf32(make: Make) -> Make:
     """Float32 with PyTorch's switch for recurrent layers at its TF32-like setting."""
 
@@ -222,7 +234,7 @@ def suffixes(layer: Any) -> list[str]:
 
 
 class Rival(NamedTuple):
-    """Whose equations a side computes, how it is made, whether it has resets, and how far it may be off."""
+    """Whose equations a side computes ("": nobody's), how it is made, whether it has resets, how far it may be off."""
 
     cell: str
     make: Make
@@ -246,6 +258,7 @@ RIVALS: dict[str, Rival] = {
     "torch.nn.LSTM .bfloat16()": Rival("lstm", bfloat16(torch_lstm), resets=False, tolerance=ROUGH),
     "carousel.LSTM autocast": Rival("lstm", autocast(carousel_lstm), tolerance=ROUGH),
     "carousel.LSTM tf32": Rival("lstm", tf32(carousel_lstm)),
+    "its products alone": Rival("", products_alone(carousel_lstm)),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 import carousel
-from benchmarks import agreement, cells, chart, loops, marks, parts, report, results, rivals, structured, timing
+from benchmarks import agreement, cells, chart, floor, loops, marks, parts, report, results, rivals, structured, timing
 from benchmarks.grid import QUICK, Shape, parse
+from carousel.engines import native
 
 OURS = [rivals.BASELINE, "control", "carousel.LSTM", "carousel peephole", "Python loop"]
 LOW = [*parts.LOW, "carousel.LSTM autocast", "carousel.LSTM tf32", "carousel.LSTM without"]
@@ -79,6 +81,26 @@ def test_measure_and_report() -> None:
     text = report.markdown(found)
     assert all(parts.PARTS[name].title in text for name in chosen)
     assert ": measured today." in text
+
+
+def test_products_alone() -> None:
+    """Programs of the same products, run to the end, whose instructions only store."""
+    shape = QUICK[0]
+    plans = []
+    whole_call = native.call
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "call", lambda text, *rest: plans.append(text) or whole_call(text, *rest))
+        sides = agreement.make(shape, ["carousel.LSTM", parts.PRODUCTS], seed=0)
+        y, dx = sides[parts.PRODUCTS].training()
+    assert native.call is whole_call
+    trained = next(text for text in plans if json.loads(text)[0]["backward"])
+    (full,), (empty,) = (json.loads(text) for text in (trained, floor.emptied_plan(trained)))
+    for way in ("forward", "backward"):
+        for section in ("before", "loop", "after"):
+            for before, after in zip(full[way][section], empty[way][section], strict=True):
+                assert after[2] == before[2] and {op for op, *_ in after[3]} <= {"copy"}
+    assert y.isfinite().all() and dx.isfinite().all()
+    assert (y - sides["carousel.LSTM"].forward()).abs().max() > 0.1
 
 
 def test_ratios_are_of_pairs_and_the_best_rival_counts(monkeypatch: pytest.MonkeyPatch) -> None:
