@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import agreement, report, results, timing
+from benchmarks import agreement, cells, report, results, timing
 from benchmarks.grid import QUICK, Shape, parse
 from benchmarks.parts import LSTM, PARTS, PEEPHOLE, Budget, measure
 
@@ -25,7 +25,10 @@ def main() -> None:
         found = [row for threads in options.threads for name in parts for row in rows(options, name, threads)]
     except timing.Disagreement as error:
         raise SystemExit(f"benchmarks: {error}") from None
-    report_on({"about": results.about(), "rates": rates(options.threads), "missing": missing, "rows": found}, options)
+    about = results.about()
+    if options.parts == list(PARTS):
+        found += of_cells(about)
+    report_on({"about": about, "rates": rates(options.threads), "missing": missing, "rows": found}, options)
 
 
 def arguments() -> argparse.Namespace:
@@ -77,6 +80,12 @@ def rates(counts: list[int]) -> dict[str, float]:
         timing.use_threads(threads)
         found[str(threads)] = timing.matmul_rate() / 1e9
     return found
+
+
+def of_cells(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What `python -m benchmarks.cells` last found on this processor, for the marks that speak of all cells."""
+    found = results.newest("cells")
+    return cells.compared(found) if found and found["about"]["cpu"] == about["cpu"] else []
 
 
 def report_on(found: dict[str, Any], options: argparse.Namespace) -> None:

@@ -201,6 +201,28 @@ def measure(cell: AnyCell, shape: Shape, seconds: float) -> list[dict[str, Any]]
     return rows
 
 
+def compared(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows as those of the other benchmarks, for their table of marks: how many times as fast a cell is as our LSTM
+    a product, or where its products wait within the step, as its products alone."""
+    rows = []
+    for row in found["rows"]:
+        alone = row["waits"] and row["floor_ms"]
+        if alone or row["per_product"]:
+            rows.append(
+                {
+                    "part": "cells that wait" if row["waits"] else "cells",
+                    "shape": f"{row['cell']} {Shape(*row['shape']).name}",
+                    "threads": found["about"]["threads"][0],
+                    "mode": row["mode"],
+                    "side": MINE,
+                    "milliseconds": row["ms"],
+                    "ratio": alone / row["ms"] if alone else 1 / row["per_product"],
+                    "measured": found["about"]["date"],
+                }
+            )
+    return rows
+
+
 def markdown(found: dict[str, Any]) -> str:
     """One table a shape: what is measured forward / in training."""
     facts = found["about"]

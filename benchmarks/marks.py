@@ -60,6 +60,7 @@ LEGEND = (
     "geometric mean over shapes, and the lowest of them."
 )
 BEST_LOOP = "the best of Python loop, torch.jit.script, torch.compile, jax.lax.scan"
+CELL, FLOOR, PER_PRODUCT = "the cell", "their own products alone", 1 / 1.15
 LOW, TWICE = "torch.nn.LSTM in bfloat16, the better way", 0.5
 
 MARKS = (
@@ -68,6 +69,10 @@ MARKS = (
     Mark("the same, latency shapes", BASELINE, "lstm", LSTM, "training", each=4, only=latency),
     Mark("peephole cell, forward", BEST_LOOP, "peephole", PEEPHOLE, "forward", mean=3),
     Mark("peephole cell, training", BEST_LOOP, "peephole", PEEPHOLE, "training", mean=3),
+    Mark("every cell, forward", "our LSTM per product", "cells", CELL, "forward", each=PER_PRODUCT),
+    Mark("every cell, training", "our LSTM per product", "cells", CELL, "training", each=PER_PRODUCT),
+    Mark("cells that wait within the step, forward", FLOOR, "cells that wait", CELL, "forward", each=PER_PRODUCT),
+    Mark("cells that wait within the step, training", FLOOR, "cells that wait", CELL, "training", each=PER_PRODUCT),
     Mark("ragged lengths, forward", f"{BASELINE}, packed", "lstm", LSTM, "forward", each=1.8, only=ragged),
     Mark("ragged lengths, training", f"{BASELINE}, packed", "lstm", LSTM, "training", each=3, only=ragged),
     Mark("resets in 3 % of the steps, forward", "the same without", "resets", LSTM, "forward", each=1 / 1.05),

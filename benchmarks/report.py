@@ -20,8 +20,10 @@ def markdown(results: dict[str, Any]) -> str:
     parts = [about(results), marks.LEGEND, marks.table(results)]
     if short := marks.falls_short(results):
         parts.append("What falls short of its mark:\n\n" + short)
-    for name in dict.fromkeys(row["part"] for row in results["rows"]):
+    for name in PARTS:
         rows = [row for row in results["rows"] if row["part"] == name]
+        if not rows:
+            continue
         parts.append(f"## {PARTS[name].title}")
         for threads in sorted({row["threads"] for row in rows}):
             for mode in dict.fromkeys(row["mode"] for row in rows):
