@@ -105,7 +105,8 @@ def verdict(mark: Mark, rows: Iterable[Row], threads: int) -> Verdict:
     mean, least = geometric_mean(found.values()), min(found, key=lambda shape: found[shape])
     reached = not short and (mark.mean is None or mean >= mark.mean)
     lowest = f"{found[least]:.2f}" + f" at {least}" * (len(found) > 1)
-    return Verdict(reached, lowest if mark.mean is None else f"{mean:.2f}, lowest {lowest}", short)
+    figure = lowest if mark.mean is None else f"{mean:.2f}, lowest {lowest}"
+    return Verdict(reached, figure + f" ({len(short)} of {len(found)} fall short)" * (len(short) > 1), short)
 
 
 def geometric_mean(values: Iterable[float]) -> float:
