@@ -17,6 +17,7 @@ from carousel.graph.passes.dag import CHEAP_ROW_OPS, ELEMENTWISE, Dag
 from carousel.graph.passes.derivative import StepDag
 
 RECOMPUTABLE = ELEMENTWISE | CHEAP_ROW_OPS
+NARROW = 16  # columns of an input up to which its products had better be computed in the loop
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def place(
     def loop(n: int) -> None:
         if available(n) or n in where.loop:
             return
-        if n not in looped and early(n) and (n in slots or dag[n].op not in ELEMENTWISE):
+        if n not in looped and early(n) and (n in slots or not _cheap_in_loop(dag, n)):
             where.crossing.add(n)
             before(n)
             return
@@ -162,6 +163,16 @@ def place(
     return where
 
 
+def _cheap_in_loop(dag: Dag, n: int) -> bool:
+    """Whether a value may as well be computed step after step: the product of a narrow input costs less as one more
+    term of the loop's product than its result costs to store and load."""
+    node = dag[n]
+    if node.op == "matmul" and node["heads"] == 1:
+        (source,) = node.args
+        return dag[source].op == "step" and dag[source].width <= NARROW
+    return node.op in ELEMENTWISE
+
+
 def _slots(
     dag: Dag,
     looped: set[int],
@@ -179,7 +190,7 @@ def _slots(
     if not read:
         return set()
     edges = [(a, n) for n in nodes for a in dag[n].args if a in nodes]
-    sources = [n for n in nodes if dag[n].op not in ELEMENTWISE]
+    sources = [n for n in nodes if not _cheap_in_loop(dag, n)]
     return minimum_cut({n: float(dag[n].width) for n in nodes}, edges, sources, read)
 
 
