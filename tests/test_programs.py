@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 
+import carousel as ca
 import numpy_core
 import zoo
 from carousel.engines import eager, native, native_call
+from carousel.graph import sigmoid, split, tanh
 from carousel.graph.passes.compiling import leaves, programs
 from test_engine_eager import LENGTHS, both, compare, some_resets
 
@@ -41,10 +43,10 @@ def test_inference_programs_agree_too(cell):
     torch.testing.assert_close((y, final), (expected, expected_final))
 
 
-def lstm_programs():
+def lstm_programs(input_size=24):
     from carousel.cells import lstm
 
-    sizes = (("hidden_size", 32), ("input_size", 16))
+    sizes = (("hidden_size", 32), ("input_size", input_size))
     return json.loads(programs(lstm, sizes, (), frozenset(leaves(lstm, sizes, ()))))
 
 
@@ -60,6 +62,33 @@ def test_the_input_projection_leaves_the_loop_and_products_stand_together():
     assert len(before[2]) == 4 and before[3] == []
     assert len(loop[2]) == 4 and len(loop[3]) == 8  # instructions
     assert forward["after"] == []
+
+
+def test_a_narrow_input_is_one_more_term_in_the_loop():
+    forward = lstm_programs(input_size=3)["forward"]
+    (loop,) = forward["loop"]
+    assert forward["before"] == [] and [len(terms) for _, _, terms in loop[2]] == [2] * 4
+
+
+def test_slices_and_heads_are_no_phases_of_their_own():
+    def splitting(x, h, c, p):
+        i, f, g, o = split(p.W @ x + p.U @ h + p.b, h, h, h, h)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
+
+    sizes = (("hidden_size", 32), ("input_size", 24))
+    for cell, phases in ((ca.cell(splitting), 2), (ca.cells.slstm, 2)):
+        made = json.loads(programs(cell, sizes, (), frozenset(leaves(cell, sizes, ()))))
+        for side in ("forward", "backward"):
+            assert [phase[0] for phase in made[side]["loop"]] == ["tile"] * phases
+
+
+def test_what_is_dear_to_compute_again_is_kept():
+    """FastGRNN's gate and candidate, and not the sum that both are computed from."""
+    sizes = (("hidden_size", 32), ("input_size", 24))
+    cell = ca.cells.fast_grnn
+    backward = json.loads(programs(cell, sizes, (), frozenset(leaves(cell, sizes, ()))))["backward"]
+    assert not {"sigmoid", "tanh"} & {op for phase in backward["loop"] for op, *_ in phase[3]}
 
 
 def test_backward_is_two_phases_a_step():

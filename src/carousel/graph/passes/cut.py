@@ -11,15 +11,21 @@ INFINITE = float("inf")
 
 
 def minimum_cut(
-    cost: Mapping[N, float], edges: Iterable[tuple[N, N]], sources: Iterable[N], sinks: Iterable[N]
+    cost: Mapping[N, float],
+    edges: Iterable[tuple[N, N]],
+    sources: Iterable[N],
+    sinks: Iterable[N],
+    behind: Mapping[N, float] | None = None,
 ) -> set[N]:
     """The cheapest set of nodes that every path from a source to a sink goes through; ties fall towards the sinks.
 
-    `cost` gives each node's price. A node may be source and sink at once: then it is in the cut. By the theorem of
-    Ford and Fulkerson (1956), found with breadth-first augmenting paths (Edmonds and Karp, 1972).
+    `cost` gives each node's price. A node may be source and sink at once: then it is in the cut. `behind` gives what
+    a node costs that lies between the cut and the sinks, nothing if it is not named. By the theorem of Ford and
+    Fulkerson (1956), found with breadth-first augmenting paths (Edmonds and Karp, 1972).
 
-    >>> sorted(minimum_cut({"a": 1, "b": 4, "c": 2}, [("a", "b"), ("b", "c")], ["a"], ["c"]))
-    ['a']
+    >>> chain = {"a": 1, "b": 4, "c": 2}, [("a", "b"), ("b", "c")], ["a"], ["c"]
+    >>> sorted(minimum_cut(*chain)), sorted(minimum_cut(*chain, {"c": 3}))
+    (['a'], ['c'])
     """
     capacity: dict[tuple, float] = defaultdict(float)
     neighbours: dict[Hashable, set] = defaultdict(set)
@@ -35,6 +41,8 @@ def minimum_cut(
         connect((a, "out"), (b, "in"), INFINITE)
     for node in sources:
         connect("source", (node, "in"), INFINITE)
+    for node, price in (behind or {}).items():
+        connect("source", (node, "in"), price)
     for node in sinks:
         connect((node, "out"), "sink", INFINITE)
     while path := _augmenting_path(capacity, neighbours):
@@ -46,8 +54,8 @@ def minimum_cut(
         for u, v in path:
             capacity[u, v] -= flow
             capacity[v, u] += flow
-    behind = _reaching_sink(capacity, neighbours)
-    return {node for node in cost if (node, "out") in behind and (node, "in") not in behind}
+    far = _reaching_sink(capacity, neighbours)
+    return {node for node in cost if (node, "out") in far and (node, "in") not in far}
 
 
 def _augmenting_path(capacity: dict, neighbours: dict) -> list[tuple]:

@@ -178,6 +178,12 @@ def _needs_gradient(g: Dag, wanted: set[int]) -> set[int]:
 
 
 def _total(g: Dag, terms: list[int]) -> int:
+    """The sum; gradients of slices that make up the whole stand side by side."""
+    pads = sorted((t for t in terms if g[t].op == "pad"), key=lambda t: g[t]["start"])
+    ends = [g[t]["start"] + g[g[t].args[0]].width for t in pads]
+    if pads and [g[t]["start"] for t in pads] == [0, *ends[:-1]] and ends[-1] == g[pads[0]].width:
+        whole = g.add("concat", [g[t].args[0] for t in pads], g[pads[0]].width)
+        terms = [whole, *(t for t in terms if t not in pads)]
     total = terms[0]
     for term in terms[1:]:
         total = g.ew("add", total, term)

@@ -11,6 +11,7 @@ from carousel.graph.passes.program import Instruction, Program, Value
 
 Stores = dict[int, list[Value]]  # where the value of a node must go
 
+MOST_PRODUCTS = 32  # of one phase, whose operands are numbered
 FUSED = {("add", 0): "fma", ("add", 1): "fma", ("sub", 0): "fms", ("sub", 1): "fnma"}
 
 
@@ -44,6 +45,7 @@ class Emitter:
         self.absorbed: set[int] = set()
         self.fused: dict[int, int] = {}
         self.home: dict[int, Value] = {}
+        self.first: list[list] = []  # phases before all others
 
     def phases(self) -> list[list]:
         self._join_products()
@@ -52,14 +54,18 @@ class Emitter:
         out: list[list] = []
         live = [n for n in self.nodes if n not in self.absorbed]
         self._assign_homes(live, stage)
+        out += self.first
         for s in range(max(stage.values(), default=-1) + 1):
             here = [n for n in live if stage[n] == s]
             for n in here:
-                if self._is_whole_row(n):
+                if self._is_row_operation(n):
                     out += self._row_phases(n)
-            widths = sorted({self.dag[n].width for n in here if not self._is_whole_row(n)})
-            out += [self._tile_phase([n for n in here if not self._is_whole_row(n)], w) for w in widths]
-        return out + self._copy_phases()
+            out += self._blocked_products([n for n in here if self._is_blocked(n)])
+            in_tiles = [n for n in here if not self._is_row_operation(n)]
+            for width in sorted({self.dag[n].width for n in in_tiles}):
+                phase = self._tile_phase([n for n in in_tiles if self.dag[n].width == width], width)
+                out += [phase] if phase[2] or phase[3] else []
+        return self._with_copies(out)
 
     # ---- what is computed together
 
@@ -70,7 +76,7 @@ class Emitter:
         """Products into the same sum become one, which starts from a value that is there already."""
         for n in self.nodes:
             node = self.dag[n]
-            if node.op == "matmul" and node["heads"] == 1:
+            if node.op == "matmul":
                 self.products[n] = Product([n])
             elif node.op == "add" and node.args[0] != node.args[1]:
                 self._join_sum(n, *node.args)
@@ -81,7 +87,8 @@ class Emitter:
             if mine is None or not self._single(product):
                 continue
             theirs = self.products.get(other)
-            if theirs is not None and self._single(other) and None in (mine.init, theirs.init):
+            alike = theirs is not None and self._heads(theirs) == self._heads(mine)
+            if theirs is not None and alike and self._single(other) and None in (mine.init, theirs.init):
                 init = theirs.init if mine.init is None else mine.init
                 self.products[n] = Product(mine.segments + theirs.segments, init)
                 self.absorbed |= {product, other}
@@ -124,12 +131,18 @@ class Emitter:
             args = [*self.dag[args[side]].args, args[1 - side]]
         return args
 
-    def _is_whole_row(self, n: int) -> bool:
-        node = self.dag[n]
-        return node.op in ROW_OPS or (node.op == "matmul" and node["heads"] > 1)
+    def _heads(self, product: Product) -> int:
+        heads: int = self.dag[product.segments[0]]["heads"]
+        return heads
+
+    def _is_blocked(self, n: int) -> bool:
+        return n in self.products and self._heads(self.products[n]) > 1
+
+    def _is_row_operation(self, n: int) -> bool:
+        return self.dag[n].op in ROW_OPS
 
     def _needs_rows(self, n: int) -> bool:
-        return n in self.products or self._is_whole_row(n)
+        return n in self.products or self._is_row_operation(n)
 
     def _stages(self) -> dict[int, int]:
         """How many whole-row operations stand before each node."""
@@ -149,20 +162,40 @@ class Emitter:
                 if a in stage:
                     read_at_all.add(a)
                     same_phase = stage[a] == stage[n] and self.dag[a].width == self.dag[n].width
-                    if self._needs_rows(n) or self._is_whole_row(a) or not same_phase:
+                    if self._needs_rows(n) or self._is_blocked(a) or not same_phase:
                         outlives.add(a)
-        for n in live:
+        for n in reversed(live):  # what is put together tells its parts where to go
             width = self.dag[n].width
             places = self.stores.setdefault(n, [])
+            if self.dag[n].op == "slice":
+                continue
             readable = [v for v in places if self.program.values[v][0] != "carry_out"]
             if readable:
                 self.home[n] = readable[0]
             elif places and n not in read_at_all and len(places) == 1:
                 self.home[n] = places[0]
-            elif n in outlives or self._is_whole_row(n):
+            elif n in outlives or self._is_row_operation(n) or self._is_blocked(n):
                 self.home[n] = self.program.value(self.scratch, width, fresh=True)
             else:
                 self.home[n] = self.program.value("temp", width, fresh=True)
+            if self.dag[n].op == "concat":
+                self._place_parts(n)
+        for n in live:
+            if self.dag[n].op == "slice":
+                source = self.dag[n].args[0]
+                self.home[n] = self.program.view(self.operand(source), self.dag[n]["start"], self.dag[n].width)
+
+    def _place_parts(self, n: int) -> None:
+        """The values that stand side by side in n are written, or copied, to where they stand."""
+        column = 0
+        for a in self.dag[n].args:
+            width = self.dag[a].width
+            place = self.program.view(self.home[n], column, width)
+            if a in self.inside:
+                self.stores.setdefault(a, []).append(place)
+            else:
+                self.first.append(["tile", width, [], [["copy", place, self.read(a), -1, -1]]])
+            column += width
 
     def operand(self, n: int) -> Value:
         return self.home[n] if n in self.home else self.read(n)
@@ -175,9 +208,8 @@ class Emitter:
 
     def _row_phases(self, n: int) -> list[list]:
         node, home = self.dag[n], self.home[n]
-        if node.op == "matmul":
-            phases = self._blocked_product(n)
-        else:
+        phases = []
+        if node.op not in ("slice", "concat"):  # which are only names for columns
             number = node.get("n", node.get("start", 0))
             sources = [self.operand(a) for a in node.args]
             phases = [["row", node.op, home, sources, number, node.get("eps", 0.0)]]
@@ -185,38 +217,44 @@ class Emitter:
             phases.append(["tile", node.width, [], copies])
         return phases
 
-    def _blocked_product(self, n: int) -> list[list]:
-        """A block-diagonal product: one product a head, each on its columns."""
-        node, program = self.dag[n], self.program
-        heads: int = node["heads"]
-        rows, columns = node.width // heads, self.dag[node.args[0]].width // heads
-        phases = []
-        for head in range(heads):
-            source = program.view(self.operand(node.args[0]), head * columns, columns)
-            segment = [program.matrix(node["matrix"], head), int(node["transposed"]), source]
-            phases.append(["tile", rows, [[program.view(self.home[n], head * rows, rows), -1, [segment]]], []])
-        return phases
+    def _blocked_products(self, nodes: list[int]) -> list[list]:
+        """Block-diagonal products, those of all heads and all nodes in one phase of the width of a head."""
+        by_width: dict[int, list[list]] = defaultdict(list)
+        for n in nodes:
+            heads = self._heads(self.products[n])
+            rows = self.dag[n].width // heads
+            by_width[rows] += [self._product(n, head, heads) for head in range(heads)]
+        return [
+            ["tile", width, products[i : i + MOST_PRODUCTS], []]
+            for width, products in by_width.items()
+            for i in range(0, len(products), MOST_PRODUCTS)
+        ]
 
     def _tile_phase(self, nodes: Iterable[int], width: int) -> list:
         products, code = [], []
         for n in nodes:
-            if self.dag[n].width != width:
-                continue
-            if n in self.products:
-                products.append(self._product(n))
-            else:
+            if n not in self.products:
                 code.append(self._instruction(n))
+            elif not self._is_blocked(n):
+                products.append(self._product(n))
             code += self._copies_of(n)
         return ["tile", width, products, self._reuse_temps(products, code)]
 
-    def _product(self, n: int) -> list:
-        product = self.products[n]
+    def _product(self, n: int, head: int = 0, heads: int = 1) -> list:
+        """The product of a node, or of one head of it."""
+        product, program = self.products[n], self.program
+
+        def part(value: Value, width: int) -> Value:
+            return program.view(value, head * (width // heads), width // heads) if heads > 1 else value
+
         segments = []
         for s in product.segments:
             node = self.dag[s]
-            matrix = self.program.matrix(node["matrix"], 0)
-            segments.append([matrix, int(node["transposed"]), self.operand(node.args[0])])
-        return [self.home[n], -1 if product.init is None else self.operand(product.init), segments]
+            source = part(self.operand(node.args[0]), self.dag[node.args[0]].width)
+            segments.append([program.matrix(node["matrix"], head), int(node["transposed"]), source])
+        width = self.dag[n].width
+        init = -1 if product.init is None else part(self.operand(product.init), width)
+        return [part(self.home[n], width), init, segments]
 
     def _instruction(self, n: int) -> Instruction:
         op = FUSED[self.dag[n].op, self.fused[n]] if n in self.fused else self.dag[n].op
@@ -238,10 +276,15 @@ class Emitter:
             out.append([op, name.get(dst, dst), *new_args])
         return out
 
-    def _copy_phases(self) -> list[list]:
-        """Values that are there already and must go somewhere as they are."""
-        by_width: dict[int, list[Instruction]] = defaultdict(list)
+    def _with_copies(self, phases: list[list]) -> list[list]:
+        """The phases, and the values that are there already and must go somewhere as they are."""
         for n, places in self.copies.items():
             for place in places:
-                by_width[self.program.values[place][1]].append(["copy", place, self.read(n), -1, -1])
-        return [["tile", width, [], code] for width, code in sorted(by_width.items())]
+                width = self.program.values[place][1]
+                copy = ["copy", place, self.read(n), -1, -1]
+                host = next((p for p in phases if p[0] == "tile" and p[1] == width), None)
+                if host is None:
+                    phases.append(["tile", width, [], [copy]])
+                else:
+                    host[3].append(copy)
+        return phases

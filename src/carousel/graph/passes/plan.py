@@ -17,6 +17,10 @@ from carousel.graph.passes.dag import CHEAP_ROW_OPS, ELEMENTWISE, Dag
 from carousel.graph.passes.derivative import StepDag
 
 RECOMPUTABLE = ELEMENTWISE | CHEAP_ROW_OPS
+# What computing an element again costs in backward, in the price of one that forward writes and backward reads. Above 1
+# the gates of the LSTM would be kept twice, before and after their functions.
+AGAIN = dict.fromkeys("sigmoid tanh exp log softplus".split(), 0.8) | dict.fromkeys("sin cos".split(), 3.0)
+AGAIN_ELSE = 0.1
 NARROW = 16  # columns of an input up to which its products had better be computed in the loop
 
 
@@ -54,7 +58,8 @@ def backward_roots(step: StepDag) -> list[int]:
 
 
 def choose_kept(step: StepDag) -> Kept:
-    """The cheapest set of values from which backward can recompute whatever it needs: a minimum cut weighted by width.
+    """The cheapest set of values from which backward can recompute whatever it needs: a minimum cut weighted by width
+    and by what there is to compute again.
 
     Elementwise values can be recomputed, matrix products and row statistics can not. What is returned at every step is
     there already. For the LSTM this gives the four gates and c.
@@ -69,18 +74,22 @@ def choose_kept(step: StepDag) -> Kept:
     best: tuple[float, Kept] | None = None
     others = [k for k in range(len(step.states)) if k not in free]
     for chosen in (set(c) for r in range(len(others) + 1) for c in combinations(others, r)):
-        kept = _cut_with_states(step, needed, free | chosen, forward)
-        if kept is None:
+        found = _cut_with_states(step, needed, free | chosen, forward)
+        if found is None:
             continue
-        price = sum(dag[step.news[k]].width for k in chosen) + 1.001 * sum(dag[n].width for n in kept)
+        kept, again = found
+        price = sum(dag[step.news[k]].width for k in chosen) + 1.001 * sum(dag[n].width for n in kept) + again
         if best is None or price < best[0]:
             best = price, Kept(frozenset(free | chosen), tuple(sorted(kept)))
     assert best is not None  # keeping every state always works
     return best[1]
 
 
-def _cut_with_states(step: StepDag, needed: set[int], states: set[int], forward: set[int]) -> set[int] | None:
-    """The values to keep if these states are kept anyway; None if some other state would be needed."""
+def _cut_with_states(
+    step: StepDag, needed: set[int], states: set[int], forward: set[int]
+) -> tuple[set[int], float] | None:
+    """The values to keep if these states are kept anyway, and what it costs to compute the others again; None if some
+    other state would be needed."""
     dag = step.dag
     there = {n for k in states for n in (step.states[k], step.news[k])} | set(step.outs)
 
@@ -94,8 +103,12 @@ def _cut_with_states(step: StepDag, needed: set[int], states: set[int], forward:
     cost |= {n: 1e9 for n in nodes if dag[n].op == "state"}
     edges = [(a, n) for n in nodes for a in dag[n].args if a in nodes]
     sources = [n for n in nodes if dag[n].op not in RECOMPUTABLE]
-    cut = minimum_cut(cost, edges, sources, nodes & needed)
-    return None if any(dag[n].op == "state" for n in cut) else cut
+    again = {n: dag[n].width * AGAIN.get(dag[n].op, AGAIN_ELSE) for n in nodes if dag[n].op in RECOMPUTABLE}
+    cut = minimum_cut(cost, edges, sources, nodes & needed, again)
+    if any(dag[n].op == "state" for n in cut):
+        return None
+    recomputed = dag.ancestors(nodes & needed, lambda n: n in cut or available(n)) - cut
+    return cut, sum(again.get(n, 0) for n in recomputed)
 
 
 def place(
