@@ -155,11 +155,27 @@ class Dag:
         return self.ew("sub", *reversed(self[a].args)) if self[a].op == "sub" else None
 
     def row(self, op: str, args: Iterable[int], width: int, **attr: object) -> int:
-        """A whole-row operation; sums over a single column are that column."""
+        """A whole-row operation; sums over a single column are that column, neighbouring slices are one."""
         args = tuple(args)
         if op in ("sum", "mean") and self[args[0]].width == 1:
             return args[0]
+        if op == "concat":
+            args = self._joined(args)
+        if (op == "concat" and len(args) == 1) or (op == "slice" and self[args[0]].width == width):
+            return args[0]
         return self.add(op, args, width, **attr)
+
+    def _joined(self, parts: Iterable[int]) -> tuple[int, ...]:
+        """What stands side by side, with slices of one value that follow each other as one slice."""
+        joined: list[int] = []
+        for part in parts:
+            last, node = self[joined[-1]] if joined else None, self[part]
+            if last and last.op == node.op == "slice" and last.args == node.args:
+                if last["start"] + last.width == node["start"]:
+                    joined[-1] = self.row("slice", node.args, last.width + node.width, start=last["start"])
+                    continue
+            joined.append(part)
+        return tuple(joined)
 
     def ancestors(self, roots: Iterable[int], stop: Callable[[int], bool] = lambda _: False) -> set[int]:
         """The roots and all that they are computed from, not looking behind nodes where `stop` holds."""

@@ -72,7 +72,7 @@ def _mean(g: Dag, d: int, n: int, a: int) -> tuple[int]:
 def _concat(g: Dag, d: int, n: int, *args: int) -> tuple[int, ...]:
     out, start = [], 0
     for a in args:
-        out.append(g.add("slice", (d,), g[a].width, start=start))
+        out.append(g.row("slice", (d,), g[a].width, start=start))
         start += g[a].width
     return tuple(out)
 
@@ -182,7 +182,7 @@ def _total(g: Dag, terms: list[int]) -> int:
     pads = sorted((t for t in terms if g[t].op == "pad"), key=lambda t: g[t]["start"])
     ends = [g[t]["start"] + g[g[t].args[0]].width for t in pads]
     if pads and [g[t]["start"] for t in pads] == [0, *ends[:-1]] and ends[-1] == g[pads[0]].width:
-        whole = g.add("concat", [g[t].args[0] for t in pads], g[pads[0]].width)
+        whole = g.row("concat", [g[t].args[0] for t in pads], g[pads[0]].width)
         terms = [whole, *(t for t in terms if t not in pads)]
     total = terms[0]
     for term in terms[1:]:

@@ -55,7 +55,7 @@ class Emitter:
         live = [n for n in self.nodes if n not in self.absorbed]
         self._assign_homes(live, stage)
         out += self.first
-        for s in range(max(stage.values(), default=-1) + 1):
+        for s in range(-1, max(stage.values(), default=-1) + 1):
             here = [n for n in live if stage[n] == s]
             for n in here:
                 if self._is_row_operation(n):
@@ -149,18 +149,39 @@ class Emitter:
         stage: dict[int, int] = {}
         for n in self.nodes:
             if n not in self.absorbed:
-                inner = [stage[a] for a in self._operands(n) if a in stage]
-                stage[n] = max(inner, default=-1 if self._needs_rows(n) else 0) + self._needs_rows(n)
+                inner = max((stage[a] for a in self._operands(n) if a in stage), default=-1)
+                only_a_name = self.dag[n].op == "slice" and inner < 0  # columns of something from elsewhere
+                stage[n] = -1 if only_a_name else max(0, inner + self._needs_rows(n))
+        self._compute_late(stage)
         return stage
+
+    def _compute_late(self, stage: dict[int, int]) -> None:
+        """Elementwise values that only later stages read are computed there, or they would be stored in between."""
+        readers: dict[int, list[int]] = defaultdict(list)
+        for n in stage:
+            for a in self._operands(n):
+                readers[a].append(n)
+
+        def latest(n: int) -> int:
+            return min((stage[r] - self._needs_rows(r) for r in readers[n]), default=stage[n])
+
+        def movable(n: int, to: int) -> bool:
+            """Whether nothing else would have to be stored instead."""
+            if n not in stage or stage[n] >= to or n in self.stores:
+                return True
+            mine = not self._needs_rows(n) and latest(n) >= to
+            return mine and all(movable(a, to) for a in self._operands(n))
+
+        for n in reversed(stage):
+            if n not in self.stores and movable(n, latest(n)):
+                stage[n] = max(stage[n], latest(n))
 
     def _assign_homes(self, live: list[int], stage: dict[int, int]) -> None:
         """The operand from which each node's value is read inside this part."""
         outlives: set[int] = set()
-        read_at_all: set[int] = set()
         for n in live:
             for a in self._operands(n):
                 if a in stage:
-                    read_at_all.add(a)
                     same_phase = stage[a] == stage[n] and self.dag[a].width == self.dag[n].width
                     if self._needs_rows(n) or self._is_blocked(a) or not same_phase:
                         outlives.add(a)
@@ -169,10 +190,7 @@ class Emitter:
             places = self.stores.setdefault(n, [])
             if self.dag[n].op == "slice":
                 continue
-            readable = [v for v in places if self.program.values[v][0] != "carry_out"]
-            if readable:
-                self.home[n] = readable[0]
-            elif places and n not in read_at_all and len(places) == 1:
+            if places:
                 self.home[n] = places[0]
             elif n in outlives or self._is_row_operation(n) or self._is_blocked(n):
                 self.home[n] = self.program.value(self.scratch, width, fresh=True)

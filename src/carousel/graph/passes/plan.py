@@ -17,6 +17,7 @@ from carousel.graph.passes.dag import CHEAP_ROW_OPS, ELEMENTWISE, Dag
 from carousel.graph.passes.derivative import StepDag
 
 RECOMPUTABLE = ELEMENTWISE | CHEAP_ROW_OPS
+FOLLOWERS = ELEMENTWISE | {"rstd"}  # rstd comes with the normalisation of the same row
 # What computing an element again costs in backward, in the price of one that forward writes and backward reads. Above 1
 # the gates of the LSTM would be kept twice, before and after their functions.
 AGAIN = dict.fromkeys("sigmoid tanh exp log softplus".split(), 0.8) | dict.fromkeys("sin cos".split(), 3.0)
@@ -122,11 +123,13 @@ def place(
 ) -> Placement:
     """Decide where each node is computed.
 
-    `looped`: nodes that depend on the step before and feed the next. `early`: nodes that do not wait for the loop.
+    `looped`: nodes that depend on the step before and feed the next; what is computed from them elementwise joins them,
+    as in the loop they are at hand. `early`: nodes that do not wait for the loop.
     `available`: leaves and kept values, which are read and not computed. `after_only`: leaves that are readable in
     the loop only, so that the loop has to hand them on.
     """
     where = Placement()
+    looped = _with_followers(dag, looped, early, available, roots)
     slots = _slots(dag, looped, early, available, loop_roots)
 
     def before(n: int) -> None:
@@ -174,6 +177,21 @@ def place(
         else:
             after(n)
     return where
+
+
+def _with_followers(
+    dag: Dag,
+    looped: set[int],
+    early: Callable[[int], bool],
+    available: Callable[[int], bool],
+    roots: Iterable[int],
+) -> set[int]:
+    looped = set(looped)
+    for n in sorted(dag.ancestors(roots, available)):
+        at_hand = all(a in looped or available(a) or early(a) for a in dag[n].args)
+        if at_hand and not (available(n) or early(n)) and dag[n].op in FOLLOWERS:
+            looped.add(n)
+    return looped
 
 
 def _cheap_in_loop(dag: Dag, n: int) -> bool:
