@@ -78,6 +78,7 @@ struct RowCall {
     RowOp op;
     int64_t rows;
     T* const* dst;
+    T* const* rstd;  // of normalize: where 1/std goes, or null
     int64_t dst_width;
     T* const* const* sources;
     const int64_t* source_widths;

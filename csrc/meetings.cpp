@@ -15,7 +15,7 @@ struct Access {
     int storage;         // what memory: see storage_of
     bool write;
     int64_t part;        // width of the tile phase whose column split it follows, kRows, or kAll: any of it
-    int64_t offset;      // column of the storage at which the part begins
+    int64_t offset, width;  // columns of the storage
     bool of_step;        // at another step it is another memory
 };
 
@@ -23,6 +23,7 @@ constexpr int64_t kRows = -1, kAll = 0;
 
 bool apart(const Access& a, const Access& b) {
     if (a.storage != b.storage || !(a.write || b.write)) return true;
+    if (a.offset + a.width <= b.offset || b.offset + b.width <= a.offset) return true;
     if (a.part == kRows || b.part == kRows) return a.part == b.part;
     return a.part != kAll && a.part == b.part && a.offset == b.offset;
 }
@@ -53,7 +54,8 @@ class Meetings {
         if (phase.meet) since_.clear();
         for (const Access& a : now) {
             auto same = [&](const Access& b) {
-                return a.storage == b.storage && a.write == b.write && a.part == b.part && a.offset == b.offset;
+                return a.storage == b.storage && a.write == b.write && a.part == b.part && a.offset == b.offset &&
+                       a.width == b.width;
             };
             if (std::none_of(since_.begin(), since_.end(), same)) since_.push_back(a);
         }
@@ -67,7 +69,7 @@ class Meetings {
             Access a = access(phase.lookups[i]);
             if (!phase.is_tile) {
                 a.part = kRows;
-                a.write = i == 0;
+                a.write = i < phase.results;
                 found.push_back(a);
             } else if (i < phase.operands.size() && !phase.operands[i].broadcast) {
                 a.part = phase.code.width;
@@ -83,7 +85,7 @@ class Meetings {
     Access access(int value) const {
         const Value& v = program_.values[size_t(value)];
         const int externals = int(program_.externals.size()), states = int(program_.states.size());
-        Access a{0, false, kAll, v.offset, false};
+        Access a{0, false, kAll, v.offset, v.width, false};
         switch (v.kind) {
             case Kind::previous:
             case Kind::next: {

@@ -177,15 +177,22 @@ bool row_widths_fit(RowOp op, const std::vector<int64_t>& from, int64_t to, int6
 }  // namespace
 
 void Program::read_row(Section section, const std::vector<Json>& parts, Phase& phase) {
-    if (parts.size() != 6) fail("a row phase has a kind, an operation, a destination, sources, n and eps");
+    if (parts.size() != 6) fail("a row phase has a kind, an operation, results, sources, n and eps");
     const std::string& name = parts[1].string("row operation");
     int op = row_op_number(name);
     if (op < 0) fail("unknown row operation \"" + name + "\"");
     phase.op = RowOp(op);
-    int dst = canonical(value_number(parts[2], "row operation's destination"));
-    check_write(section, dst, false);
-    phase.lookups.push_back(dst);
-    phase.dst_width = values[size_t(dst)].width;
+    for (const Json& item : parts[2].array("row operation's results")) {
+        int result = canonical(value_number(item, "row operation's result"));
+        check_write(section, result, false);
+        phase.lookups.push_back(result);
+    }
+    phase.results = phase.lookups.size();
+    if (phase.results != 1 && (phase.results != 2 || phase.op != RowOp::normalize))
+        fail("row operation " + name + " has " + number(int64_t(phase.results)) + " results");
+    phase.dst_width = values[size_t(phase.lookups[0])].width;
+    if (phase.results == 2 && values[size_t(phase.lookups[1])].width != 1)
+        fail("the second result of normalize is 1/std, one column wide");
     for (const Json& item : parts[3].array("row operation's sources")) {
         int source = canonical(value_number(item, "row operation's source"));
         check_read(section, source, true);

@@ -48,7 +48,7 @@ struct MatrixUse {
 };
 
 // Rows are looked up for `lookups`: of a tile phase its operands (-1: a temporary) and then the sources of its
-// products; of a row phase the destination and then the sources.
+// products; of a row phase the results and then the sources.
 struct Phase {
     bool is_tile = true;
     std::vector<int> lookups;
@@ -60,6 +60,7 @@ struct Phase {
     TileCode code{};
     // row
     RowOp op{};
+    size_t results = 0;
     int64_t n = 0;
     double eps = 0;
     std::vector<int64_t> source_widths;

@@ -18,22 +18,25 @@ struct RowView {
     }
 };
 
-// The sum of f(j, left) over the row; f gives zeros in lanes past the end.
+// The sum of f(j, left) over the row; f gives zeros in lanes past the end. Four sums side by side, as one addition waits
+// for another.
 template <class T, class F>
 inline T sum_over(int64_t width, F f) {
-    Vec<T> sum{};
-    for (int64_t j = 0; j < width; j += kLanes<T>) sum += f(j, width - j);
-    return add_lanes<T>(sum);
+    constexpr int64_t L = kLanes<T>;
+    Vec<T> sum[4] = {};
+    int64_t j = 0;
+    for (; j + 4 * L <= width; j += 4 * L)
+#pragma GCC unroll 4
+        for (int64_t u = 0; u < 4; ++u) sum[u] += f(j + u * L, L);
+    for (; j < width; j += L) sum[0] += f(j, width - j);
+    return add_lanes<T>((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 template <class T, class F>
 inline void write_row(T* out, int64_t width, F f) {
-    for (int64_t j = 0; j < width; j += kLanes<T>) {
-        if (width - j < kLanes<T>)
-            store_part<T>(out + j, f(j, width - j), width - j);
-        else
-            store<T>(out + j, f(j, width - j));
-    }
+    int64_t j = 0;
+    for (; j + kLanes<T> <= width; j += kLanes<T>) store<T>(out + j, f(j, kLanes<T>));
+    if (j < width) store_part<T>(out + j, f(j, width - j), width - j);
 }
 
 template <class T>
@@ -82,8 +85,14 @@ void move_columns(const RowCall<T>& call, int64_t r, T* out) {
     const T* x = call.sources[0][r];
     const int64_t width = call.dst_width, n = call.n, from = call.source_widths[0];
     if (call.op == RowOp::expand) {
+        // whole vectors, of which the next element's overwrite what is too much
         for (int64_t j = 0; j < from; ++j)
-            for (int64_t i = 0; i < n; ++i) out[j * n + i] = x[j];
+            for (int64_t i = j * n; i < (j + 1) * n; i += kLanes<T>) {
+                if (i + kLanes<T> <= width)
+                    store<T>(out + i, all(x[j]));
+                else
+                    store_part<T>(out + i, all(x[j]), width - i);
+            }
     } else if (call.op == RowOp::blocksum) {
         for (int64_t j = 0; j < width; ++j) {
             T sum = 0;
@@ -91,14 +100,14 @@ void move_columns(const RowCall<T>& call, int64_t r, T* out) {
             out[j] = sum;
         }
     } else if (call.op == RowOp::slice) {
-        for (int64_t j = 0; j < width; ++j) out[j] = x[n + j];
+        copy_row(out, x + n, width);
     } else if (call.op == RowOp::pad) {
         for (int64_t j = 0; j < n; ++j) out[j] = 0;
-        for (int64_t j = 0; j < from; ++j) out[n + j] = x[j];
+        copy_row(out + n, x, from);
         for (int64_t j = n + from; j < width; ++j) out[j] = 0;
     } else {  // concat
-        for (int32_t i = 0; i < call.source_count; ++i)
-            for (int64_t j = 0; j < call.source_widths[i]; ++j) *out++ = call.sources[i][r][j];
+        for (int32_t i = 0; i < call.source_count; out += call.source_widths[i++])
+            copy_row(out, call.sources[i][r], call.source_widths[i]);
     }
 }
 
@@ -121,6 +130,7 @@ void run_row_phase(const RowCall<T>& call) {
             case RowOp::softmax: softmax_row(out, x, width); break;
             case RowOp::normalize:
                 mean_and_rstd(x, width, call.eps, mean, rstd);
+                if (call.rstd) call.rstd[r][0] = rstd;
                 write_row<T>(out, width, [&](int64_t j, int64_t left) {
                     return (RowView<T>{x, false}.at(j, left) - mean) * rstd;
                 });

@@ -62,7 +62,8 @@ class Stepper {
             call_.kernels.tile({&phase.code, call_.weights.data(), call_.layout.direct, me.tables, count, panels.first,
                                 panels.last, me.tiles});
         else
-            call_.kernels.row({phase.op, count, me.tables[0], phase.dst_width, me.tables + 1, phase.source_widths.data(),
+            call_.kernels.row({phase.op, count, me.tables[0], phase.results > 1 ? me.tables[1] : nullptr, phase.dst_width,
+                               me.tables + phase.results, phase.source_widths.data(),
                                int32_t(phase.source_widths.size()), phase.n, T(phase.eps)});
     }
 

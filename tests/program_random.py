@@ -128,7 +128,10 @@ class RandomProgram:
         full = [int(self.rng.choice(by_width[width])) for _ in range(2)]
         options += [("softmax_grad", full, 0), ("normalize_grad", [*full, int(self.rng.choice(by_width[1]))], 0)]
         op, sources, n = options[self.rng.integers(len(options))]
-        return ["row", op, dst, sources, n, 0.1]
+        results = [dst]
+        if op == "normalize" and self.rng.random() < 0.5:
+            results.append(self.value("line" if section == "loop" else "block", 1, None, ()))
+        return ["row", op, results, sources, n, 0.1]
 
     def scratch(self, section, kind):
         """A fresh value to write, readable from the next phase on."""
@@ -148,9 +151,13 @@ class RandomProgram:
 
         for _ in range(self.rng.integers(0, 3)):
             dst = self.scratch(section, str(self.rng.choice(["block", "step", *["line"] * (section == "loop")])))
-            row = self.rng.random() < 0.4
-            phases.append(self.row(section, dst) if row else self.tile(section, [dst], self.values[dst][1]))
-            publish(dst)
+            if self.rng.random() < 0.4:
+                phases.append(self.row(section, dst))
+                for result in phases[-1][2]:
+                    publish(result)
+            else:
+                phases.append(self.tile(section, [dst], self.values[dst][1]))
+                publish(dst)
         if section == "loop":
             for k, state in enumerate(self.states):
                 if self.backward and not state[-1]:

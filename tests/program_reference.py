@@ -204,9 +204,10 @@ class Execution:
             args = [self.read(v, t, rows) for v in sources if v >= 0]
             self.place(dst)[t, rows] = np.broadcast_to(ELEMENTWISE[op](*args), (len(rows), W))
 
-    def row(self, op, dst, sources, n, eps, t, rows):
-        width = self.program["values"][dst][1]
-        self.place(dst)[t, rows] = ROW[op]([self.read(v, t, rows) for v in sources], n, eps, width)
+    def row(self, op, results, sources, n, eps, t, rows):
+        args = [self.read(v, t, rows) for v in sources]
+        for one, dst in zip((op, "rstd"), results, strict=False):
+            self.place(dst)[t, rows] = ROW[one](args, n, eps, self.program["values"][dst][1])
 
     def section(self, name, t):
         rows = self.active(t)

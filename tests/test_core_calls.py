@@ -43,8 +43,9 @@ MALFORMED = {
     "cannot be written there": program_with(loop=[["tile", 3, [], [["copy", 0, 0, -1, -1]]]]),
     "is read outside its tile": program_with(loop=[["tile", 2, [[1, -1, [[2, 0, 2]]]], []]]),
     "is used as": program_with(loop=[["tile", 2, [[1, -1, [[2, 0, 0], [2, 0, 3]]]], []]]),
-    "do not fit together": program_with(loop=[["row", "mean", 1, [0], 0, 0]]),
-    "unknown row operation": program_with(loop=[["row", "median", 1, [0], 0, 0]]),
+    "do not fit together": program_with(loop=[["row", "mean", [1], [0], 0, 0]]),
+    "has 2 results": program_with(loop=[["row", "softmax", [1, 1], [0], 0, 0]]),
+    "unknown row operation": program_with(loop=[["row", "median", [1], [0], 0, 0]]),
     "never written": program_with(loop=[], values=[["step", 3, 0]]),
     "cannot take a vector reduction": program_with(
         externals=[["step", "in", "x"], ["vector", "in", "b"]],

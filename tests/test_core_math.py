@@ -63,7 +63,7 @@ def test_row_operation(op, dtype):
         "values": [["step", w, i] for i, w in enumerate([*widths, width])],
         "states": [],
         "before": [],
-        "loop": [["row", op, k, list(range(k)), n, 1e-3]],
+        "loop": [["row", op, [k], list(range(k)), n, 1e-3]],
         "after": [],
     }
     want = ROW[op]([s[0].astype(np.float64) for s in sources], n, 1e-3, width)

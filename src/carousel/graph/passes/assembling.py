@@ -122,6 +122,8 @@ def _reader(program: Program, dag: Dag, others: dict[int, Value]) -> Read:
             return others[n]
         if node.op == "number":
             return program.value("number", 1, node["value"])
+        if node.op == "slice":
+            return program.view(read(node.args[0]), node["start"], node.width)
         if node.op == "state":
             return program.value("previous", node.width, node["k"])
         if node.op == "carry":
@@ -134,8 +136,13 @@ def _reader(program: Program, dag: Dag, others: dict[int, Value]) -> Read:
 
 
 def _summed(step: StepDag) -> list[int]:
+    """What is read by sums over all rows; of slices, what they are columns of."""
+
+    def whole(n: int) -> int:
+        return whole(step.dag[n].args[0]) if step.dag[n].op == "slice" else n
+
     rows = [n for _, *factors in step.row_grads for n in factors]
-    return rows + [n for _, _, *factors in step.matrix_grads for n in factors]
+    return [whole(n) for n in rows + [n for _, _, *factors in step.matrix_grads for n in factors]]
 
 
 def _kept_operands(program: Program, step: StepDag, kept: Kept) -> dict[int, Value]:

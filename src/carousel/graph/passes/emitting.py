@@ -225,15 +225,24 @@ class Emitter:
     # ---- phases
 
     def _row_phases(self, n: int) -> list[list]:
-        node, home = self.dag[n], self.home[n]
-        phases = []
-        if node.op not in ("slice", "concat"):  # which are only names for columns
+        node, home, phases = self.dag[n], self.home[n], []
+        names_only = node.op in ("slice", "concat")
+        if not names_only and self._normalized(n) is None:
+            results = [home, *(self.home[m] for m in self.nodes if self._normalized(m) == n)]
             number = node.get("n", node.get("start", 0))
             sources = [self.operand(a) for a in node.args]
-            phases = [["row", node.op, home, sources, number, node.get("eps", 0.0)]]
+            phases = [["row", node.op, results, sources, number, node.get("eps", 0.0)]]
         if copies := self._copies_of(n):
             phases.append(["tile", node.width, [], copies])
         return phases
+
+    def _normalized(self, n: int) -> int | None:
+        """The normalisation of the same row here, which gives 1/std on the way, if n is that."""
+        node = self.dag[n]
+        if node.op != "rstd":
+            return None
+        known = self.dag.known.get(("normalize", node.args, self.dag[node.args[0]].width, node.attr))
+        return known if known in self.inside else None
 
     def _blocked_products(self, nodes: list[int]) -> list[list]:
         """Block-diagonal products, those of all heads and all nodes in one phase of the width of a head."""

@@ -198,6 +198,8 @@ def _cheap_in_loop(dag: Dag, n: int) -> bool:
     """Whether a value may as well be computed step after step: the product of a narrow input costs less as one more
     term of the loop's product than its result costs to store and load."""
     node = dag[n]
+    if node.op == "slice":  # a name for columns
+        return True
     if node.op == "matmul" and node["heads"] == 1:
         (source,) = node.args
         return dag[source].op == "step" and dag[source].width <= NARROW
