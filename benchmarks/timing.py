@@ -15,6 +15,7 @@ import torch
 
 MODES = ("forward", "training")
 PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+LONG_ROUND, LONG_PAIRS = 2.0, 20.0  # seconds: above, fewer rounds, and no third pair
 HOPELESS = 1.5  # a rival that took that many times the best one's time in the first pair is left out of the others
 
 Sides = Mapping[str, Any]
@@ -53,16 +54,22 @@ def once(call: Callable[[], Any], number: int) -> float:
     return (time.perf_counter() - start) / number
 
 
+def first(call: Callable[[], Any]) -> float:
+    """About what a call takes; the very first one may be slow for other reasons, so a short one is made twice."""
+    taken = once(call, 1)
+    return taken if taken > 0.3 else min(taken, once(call, 1))
+
+
 def race(sides: Sides, mode: str, seconds: float) -> dict[str, float]:
     """Median seconds of each side over interleaved rounds: a drawn order, then the same turned round, and so on.
 
     Who runs after itself finds its caches warm, so short calls are preceded by one that is not timed.
     """
     calls = {name: getattr(side, mode) for name, side in sides.items()}
-    single = {name: min(once(call, 1) for _ in range(2)) for name, call in calls.items()}
+    single = {name: first(call) for name, call in calls.items()}
     number = {name: max(1, round(0.002 / taken)) for name, taken in single.items()}
     cost = sum(single[name] * number[name] for name in calls)
-    rounds = max(4, min(60, 2 * round(seconds / cost / 2)))
+    rounds = max(4 if cost < LONG_ROUND else 2, min(60, 2 * round(seconds / cost / 2)))
     taken: dict[str, list[float]] = {name: [] for name in calls}
     order: list[str] = []
     gc.collect()
@@ -87,9 +94,13 @@ def measure(
 
     Args:
         make: fresh sides from a seed.
+        pairs: how many at most.
     """
     times: dict[str, list[dict[str, float]]] = {mode: [] for mode in modes}
+    start = time.perf_counter()
     for pair in range(pairs):
+        if pair >= 2 and time.perf_counter() - start > LONG_PAIRS:
+            break
         sides = make(100 * pair)
         for mode in modes:
             left = hopeful(times[mode][0], against) if pair else sides
