@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 import carousel as ca
+from benchmarks import results, streaming, timing
 from carousel import Cell, _core, cells
 from carousel.cells import Entry
 from core_runner import always_sharing, each_variant
@@ -221,6 +222,24 @@ def test_gradient_modes_do_not_matter(made: Any, used: Any) -> None:
     assert not y.requires_grad
 
 
+def test_products_of_bfloat16() -> None:
+    layer, x = ca.LSTM(70, 70), torch.randn(20, B, 70)
+    with torch.no_grad():
+        y, _ = layer(x)
+    for _ in each_variant():
+        stream = ca.Stream(layer, B, precision="bfloat16")
+        got = steps(stream, x, {})
+        assert_close(got, y, atol=2e-2, rtol=0)
+        assert not torch.equal(got, y)
+        stream.reset()
+        assert_close(stream.run(x), got, atol=1e-5)
+    assert stream.state[0].dtype == torch.float32
+    refused(
+        lambda: ca.Stream(layer, precision="float16"), ValueError, "precision is 'float16', expected one of: float32"
+    )
+    refused(lambda: ca.Stream(layer.double(), precision="bfloat16"), ValueError, "expected one of: float64")
+
+
 # -- nothing is allocated
 
 
@@ -326,3 +345,19 @@ def test_the_core_refuses_what_does_not_fit() -> None:
     binding = stream._snapshot.layers[0].binding
     refused(lambda: binding.pack("float16", nothing), ValueError, 'dtype is "float16"')
     refused(lambda: _core.Binding().pack("float32", []), ValueError, "something else than one forward program")
+
+
+def test_the_benchmark_compares_what_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
+    try:
+        for mode, shapes in streaming.QUICK.items():
+            rows = streaming.measure(mode, shapes[0], 1, pairs=1, seconds=0.01)
+            assert {row["side"] for row in rows} >= set(streaming.MODES[mode][1])
+            assert all(row["ratio"] > 0 for row in rows if row["side"] == streaming.OURS)
+            assert streaming.OURS in streaming.markdown({"about": results.about(), "rows": rows})
+        monkeypatch.setitem(streaming.TOLERANCES, streaming.OURS, 0.0)
+        with pytest.raises(timing.Disagreement, match="nothing is reported"):
+            streaming.ways(streaming.QUICK["step"][0], 0)
+    finally:
+        timing.use_threads(len(timing.PROCESSORS))
+        torch.set_num_threads(threads)

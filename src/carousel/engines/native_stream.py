@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 class PreparedLayer:
     """One layer: its bound program with packed weights, and a copy of all else that it reads of its parameters.
 
-    `sides` are the side inputs given once a sequence, (B, w); `like` has the dtype of everything.
+    `sides` are the side inputs given once a sequence, (B, w); `like` has the dtype of everything, but the factors of
+    products are rounded to `precision`.
     """
 
     def __init__(
-        self, cell: Cell, sizes: Mapping[str, int], params: Parameters, sides: Mapping[str, Tensor], like: Tensor
+        self,
+        cell: Cell,
+        sizes: Mapping[str, int],
+        params: Parameters,
+        sides: Mapping[str, Tensor],
+        like: Tensor,
+        precision: str | None,
     ) -> None:
         kind = (cell.number, tuple(sizes.items()), (), params.layout, True, False)
         self.inputs, _, _, outside, _ = native._recipe(*kind)
@@ -33,7 +40,7 @@ class PreparedLayer:
         known = [_known(source, params, values) for source in self.inputs]
         self.binding = parse(native._plan(*kind, (False, ()))).forward
         written = [None] * (1 + len(cell.states))
-        self.packed = self.binding.pack(DTYPES[like.dtype], _facts([*known, *written]))
+        self.packed = self.binding.pack(DTYPES[like.dtype], _facts([*known, *written]), precision)
         kept = [shape != "matrix" for _, _, shape in self.inputs]  # nobody reads matrices once they are packed
         self.known = [t.clone() if t is not None and keep else None for t, keep in zip(known, kept, strict=True)]
         self.output_width = cell.output_width(**sizes)

@@ -19,15 +19,17 @@ from carousel.layers import stack as driver
 from carousel.layers.inputs import Form, read_sides
 from carousel.layers.masks import mask
 
+PRECISIONS = {torch.float32: ("float32", "bfloat16"), torch.float64: ("float64",)}
+
 
 class Snapshot:
-    """The parameters of a layer as they are now, for B sequences side by side.
+    """The parameters of a layer as they are now, packed in some precision, for B sequences side by side.
 
     `initial` holds for each state its initial value (L, 1, w). `given` are the side inputs given once a sequence.
     Raises TypeError, ValueError for a layer that cannot be streamed, and side inputs that do not fit.
     """
 
-    def __init__(self, layer: Any, B: int, given: Mapping[str, Tensor]) -> None:
+    def __init__(self, layer: Any, B: int, precision: str | None, given: Mapping[str, Tensor]) -> None:
         stack: driver.Stack = layer._stack()
         self.stack, self.form = stack, Form(f"Stream({stack.name})", False)
         _check(self.form.name, stack, getattr(layer, "weight_dropout", None))
@@ -38,13 +40,16 @@ class Snapshot:
             if reason := native.status() or native.serves(stack.cell, like):
                 raise ValueError(f"{self.form.name}: {reason}.")
             assert isinstance(stack.cell, Cell)
+            known = PRECISIONS[like.dtype]
+            if precision not in (None, *known):
+                raise ValueError(f"{self.form.name}: precision is {precision!r}, expected one of: {', '.join(known)}.")
             self.x = like.new_empty(1, B, stack.sizes["input_size"])
             read = self.read_sides(self.form, "sequence", given, self.x)
             self.once = {name: side.clone() for name, side in read.items()}
             self.layers = []
             for k, own in enumerate(weights):
                 once = {**self._masks("sequence", k, self.x), **self.once}
-                self.layers.append(PreparedLayer(stack.cell, stack.layer_sizes(k), own, once, self.x))
+                self.layers.append(PreparedLayer(stack.cell, stack.layer_sizes(k), own, once, self.x, precision))
             self.initial = [self.x.new_zeros(len(ends), 1, *shape) for shape in stack.state_shapes]
             for k, end in enumerate(ends):
                 for state, start in zip(self.initial, stack.initial(end, self.x) or (), strict=False):

@@ -29,6 +29,8 @@ class Stream:
         layer: a `Recurrent`, `LSTM`, `GRU` or `RNN` on the CPU that is not bidirectional.
         batch_size: B, how many sequences run side by side.
         threads: how many threads it may use, where they pay; None is `torch.get_num_threads()`.
+        precision: what the factors of products are rounded to: None for the layer's dtype, or "bfloat16" where that is
+            float32, which halves what a step reads. Sums and states stay in the layer's dtype.
         sides: the cell's side inputs given once a sequence, (B, w).
 
     The output of a call is overwritten by the next one: `clone()` it to keep it. There are no gradients. The stream has
@@ -54,12 +56,21 @@ class Stream:
     _dtype: torch.dtype
     _chunk: Prepared
 
-    def __init__(self, layer: nn.Module, batch_size: int = 1, *, threads: int | None = None, **sides: Tensor) -> None:
+    def __init__(
+        self,
+        layer: nn.Module,
+        batch_size: int = 1,
+        *,
+        threads: int | None = None,
+        precision: str | None = None,
+        **sides: Tensor,
+    ) -> None:
         if not isinstance(layer, Recurrent | DropIn):
             raise TypeError(f"Stream: layer is a {type(layer).__name__}, expected a Recurrent, LSTM, GRU or RNN.")
         self.layer = layer
         self.batch_size = _count("batch_size", batch_size)
         self.threads = torch.get_num_threads() if threads is None else _count("threads", threads)
+        self.precision = precision
         #: How many steps there were since the sequence began, which is what cells that read the step index are given.
         self.steps = 0
         self._given = sides
@@ -152,7 +163,7 @@ class Stream:
         >>> stream.refresh()
         """
         with torch.inference_mode(False), torch.no_grad():
-            snapshot = Snapshot(self.layer, self.batch_size, self._given)
+            snapshot = Snapshot(self.layer, self.batch_size, self.precision, self._given)
             if self._states and self._dtype is not snapshot.x.dtype:
                 was, now = self._dtype, snapshot.x.dtype
                 raise ValueError(f"{snapshot.form.name}: the layer was {was} and is {now} now. Make a new Stream.")
@@ -214,7 +225,7 @@ class Stream:
         return chosen.long()
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("layer", "batch_size", "threads", "steps", "_given", "_states", "_dtype")
+        names = ("layer", "batch_size", "threads", "precision", "steps", "_given", "_states", "_dtype")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
