@@ -17,7 +17,7 @@ settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("fixed")
 
 # Installed without a compiler, there is no core to test or to measure.
-WITH_CORE = ["core_runner.py", "test_core_*.py", "test_benchmarks.py"]
+WITH_CORE = ["core_runner.py", "test_core_*.py", "test_benchmarks.py", "test_precision.py"]
 collect_ignore_glob = WITH_CORE if engines.status()["native"] else []
 
 

@@ -24,7 +24,7 @@ class Binding:
     def add(self, program, reverse, places):
         self.bound.append((program.data, reverse, places))
 
-    def run(self, dtype, T, B, tensors, lengths, resets, threads):
+    def run(self, dtype, T, B, tensors, lengths, resets, threads, precision):
         kind = np.dtype(dtype)
         ends = _array(lengths, np.dtype(np.int64), (B,), (1,))
         cuts = _array(resets, np.dtype(np.uint8), (T, B), (B, 1))
@@ -38,7 +38,7 @@ class Binding:
                 steps = strides[-len(size) :] if shape == "matrix" else [*strides[-len(size) : -1], 1]
                 offset = (lead * strides[0] + column) * kind.itemsize
                 arrays.append(_array(address and address + offset, kind, size, steps))
-            run_program(program, T, B, arrays, reverse, ends, cuts)
+            run_program(program, T, B, arrays, reverse, ends, cuts, precision)
 
 
 def _array(pointer, kind, shape, strides):

@@ -20,6 +20,7 @@ from carousel.engines.evaluate import evaluate
 from carousel.engines.native_autograd import call
 from carousel.engines.native_call import DTYPES, MISSING
 from carousel.engines.params import Direction, Layout, Parameters, stacked
+from carousel.engines.precision import BFLOAT16, rounded
 from carousel.graph.cell import NUMBERED, Cell
 from carousel.graph.levels import STEP, levels
 from carousel.graph.passes.compiling import Leaf, Sizes, leaves, programs
@@ -37,6 +38,7 @@ class Kind(NamedTuple):
     layout: Layout
     starts: bool  # hx is given
     restarts: bool  # the initial states are given
+    precision: str | None  # of products
 
 
 class Recipe(NamedTuple):
@@ -65,8 +67,8 @@ def serves(cell: AnyCell, x: Tensor, *, resets: Tensor | None = None, record: Se
         return f"the native engine runs steps on rows, and {cell.name} has matrices"
     if x.device.type != "cpu":
         return f"the native engine runs on the CPU, x is on {x.device}"
-    if x.dtype not in DTYPES:
-        return f"the native engine computes in float32 and float64, x is {x.dtype}"
+    if x.dtype not in DTYPES and x.dtype != torch.bfloat16:
+        return f"the native engine computes in float32, float64 and bfloat16, x is {x.dtype}"
     return None
 
 
@@ -101,11 +103,15 @@ def scan_layer(
     record: Sequence[str] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs all directions of one layer side by side (see `carousel.engines.scan_layer`)."""
+    if x.dtype == torch.bfloat16:
+        wide = [_widened(d) for d in directions]
+        made = scan_layer(cell, sizes, x.float(), wide, lengths=lengths, resets=resets, record=record)
+        return rounded(torch.bfloat16, *made)
     recorded = tuple(cell.step.names[name] for name in record)
     params = [Parameters.of(d.params) for d in directions]
     restarts = directions[0].initial is not None
     starts = restarts or directions[0].hx is not None
-    kind = (cell.number, tuple(sizes.items()), recorded, params[0].layout, starts, restarts)
+    kind = (cell.number, tuple(sizes.items()), recorded, params[0].layout, starts, restarts, params[0].precision)
     sources, _, _, outside, at_steps = _recipe(*kind)
     tensors: list[Tensor] = []
     ways, values = [], []
@@ -119,17 +125,25 @@ def scan_layer(
         values.append(computed)
     text = _plan(*kind, *ways)
     flags = None if resets is None else resets.to(torch.uint8).contiguous()
-    made = call(text, lengths, flags, tensors)
+    outputs = call(text, lengths, flags, tensors)
 
     first = 1 + len(at_steps)
-    final = tuple(made[first : first + len(cell.states)])
+    final = tuple(outputs[first : first + len(cell.states)])
     if not recorded:
-        return made[0], final, {}
-    seen = dict(zip(at_steps, made[1:first], strict=True))
+        return outputs[0], final, {}
+    seen = dict(zip(at_steps, outputs[1:first], strict=True))
     for n in recorded:
         if n not in seen:
             seen[n] = stacked([_at_every_step(computed[n], x, lengths) for computed in values])
-    return made[0], final, {name: seen[n] for name, n in zip(record, recorded, strict=True)}
+    return outputs[0], final, {name: seen[n] for name, n in zip(record, recorded, strict=True)}
+
+
+def _widened(direction: Direction) -> Direction:
+    """Everything in float32, with products in bfloat16: only what comes from outside and goes there is in bfloat16."""
+    given = Parameters.of(direction.params)
+    params = Parameters([p.float() for p in given.tensors], given.layout, BFLOAT16)
+    hx, initial = (s if s is None else [h.float() for h in s] for s in (direction.hx, direction.initial))
+    return Direction(params, hx, initial, {n: s.float() for n, s in direction.sides.items()}, direction.reverse)
 
 
 @constant
@@ -197,7 +211,7 @@ def _make_plan(*kind_and_ways: Any) -> str:
         made: dict[str, Any] = json.loads(programs(NUMBERED[kind.cell], kind.sizes, recipe.at_steps, asked))
         made["bind"] = _by_head(made, {name: [tensor, row] for name, tensor, row in recipe.bindings})
         made["shapes"] = [shape for _, _, shape in recipe.inputs]
-        made["reverse"] = reverse
+        made["reverse"], made["precision"] = reverse, kind.precision
         runs.append(made)
     return json.dumps(runs, separators=(",", ":"))
 

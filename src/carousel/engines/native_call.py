@@ -39,7 +39,8 @@ class Plan:
     "parameter" (nothing). `outputs`: kind and width of what forward returns: "step" (T, B), "steps" (D, T, B) or
     "states" (D, B). First (`returned` many) the values of every step and the final states, in which all directions
     have a share, then for each direction what is kept for backward, side by side; `used` are those that backward
-    reads. `grads`: the inputs that backward gives a gradient for; `filled` says how many rows of each it writes.
+    reads. `precision`: what factors of products are rounded to, None for their dtype. `grads`: the inputs that backward
+    gives a gradient for; `filled` says how many rows of each it writes.
     """
 
     forward: Any
@@ -48,6 +49,7 @@ class Plan:
     kinds: list[str]
     outputs: list[tuple[str, int]]
     returned: int
+    precision: str | None
     used: list[bool] = field(default_factory=list)
     grads: list[int] = field(default_factory=list)
     filled: dict[int, int] = field(default_factory=dict)
@@ -64,7 +66,7 @@ def parse(text: str) -> Plan:
     runs = json.loads(text)
     kinds = [shape if shape in ("step", "batch") else "parameter" for run in runs for shape in run["shapes"]]
     backward = _core.Binding() if any(run["backward"] for run in runs) else None
-    plan = Plan(_core.Binding(), backward, len(runs), kinds, [], 0)
+    plan = Plan(_core.Binding(), backward, len(runs), kinds, [], 0, runs[0]["precision"])
     shared = _made(runs[0]["forward"], "out", "final")
     for name, width in shared:
         kind = "states" if name.startswith("final:") else "step" if name == "out:0" else "steps"
@@ -147,7 +149,9 @@ def ready(tensor: Tensor | None) -> Tensor | None:
     return tensor.contiguous()
 
 
-def _run(binding: Any, tensors: Sequence[Tensor | None], lengths: Tensor | None, resets: Tensor | None) -> None:
+def _run(
+    binding: Any, tensors: Sequence[Tensor | None], lengths: Tensor | None, resets: Tensor | None, precision: str | None
+) -> None:
     x = tensors[0]
     assert x is not None
     T, B, _ = x.shape
@@ -159,6 +163,7 @@ def _run(binding: Any, tensors: Sequence[Tensor | None], lengths: Tensor | None,
         0 if lengths is None else lengths.data_ptr(),
         0 if resets is None else resets.data_ptr(),
         torch.get_num_threads(),
+        precision,
     )
 
 
@@ -180,7 +185,7 @@ def run_forward(text: str, lengths: Tensor | None, resets: Tensor | None, inputs
     T, B, _ = inputs[0].shape
     new = inputs[0].new_empty
     outputs = [new(shape_of(plan, kind, width, T, B)) for kind, width in plan.outputs]
-    _run(plan.forward, [*tensors, *outputs], lengths, resets)
+    _run(plan.forward, [*tensors, *outputs], lengths, resets, plan.precision)
     return outputs
 
 
@@ -195,7 +200,7 @@ def run_backward(
     """Runs a plan's backward programs: from the gradients of what forward returned to those of `plan.grads`."""
     plan = parse(text)
     results = _rooms(plan, inputs)
-    _run(plan.backward, [*map(ready, inputs), *outputs, *map(ready, grads), *results], lengths, resets)
+    _run(plan.backward, [*map(ready, inputs), *outputs, *map(ready, grads), *results], lengths, resets, plan.precision)
     return results
 
 

@@ -21,15 +21,16 @@ class Parameters:
     """A cell's parameters by name: whole tensors, or rows of larger ones, differentiable into these.
 
     PyTorch keeps the four gates of an LSTM in one matrix; the cell knows four. An engine that takes the place in memory
-    instead of a copy reads `tensors` and `layout`; others ask for a name.
+    instead of a copy reads `tensors` and `layout`; others ask for a name. `precision` is what factors of products with
+    them may be rounded to (`carousel.engines.precision`).
 
     >>> import torch
     >>> Parameters([torch.arange(6)], (("a", 0, 0, 2), ("b", 0, 2, 3)))["b"]
     tensor([2, 3, 4])
     """
 
-    def __init__(self, tensors: Sequence[Tensor], layout: Layout) -> None:
-        self.tensors, self.layout = tensors, layout
+    def __init__(self, tensors: Sequence[Tensor], layout: Layout, precision: str | None = None) -> None:
+        self.tensors, self.layout, self.precision = tensors, layout, precision
 
     @classmethod
     def of(cls, params: Parameters | Mapping[str, Tensor]) -> Parameters:
@@ -37,6 +38,10 @@ class Parameters:
         if isinstance(params, Parameters):
             return params
         return cls(tuple(params.values()), tuple((name, k, 0, 0) for k, name in enumerate(params)))
+
+    def at(self, precision: str | None) -> Parameters:
+        """The same with another precision."""
+        return Parameters(self.tensors, self.layout, precision)
 
     @classmethod
     def stacked(cls, params: Parameters | Mapping[str, Tensor]) -> Parameters:
@@ -59,7 +64,7 @@ class Parameters:
             for name, tensor in zip(names, own, strict=True):
                 layout.append((name, k, start, len(tensor) if len(own) > 1 else 0))
                 start += len(tensor) if len(own) > 1 else 0
-        return cls(tensors, tuple(layout))
+        return cls(tensors, tuple(layout), cls.of(params).precision)
 
     def __getitem__(self, name: str) -> Tensor:
         for known, k, start, length in self.layout:

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
 from carousel.engines.params import Direction, Parameters, each
+from carousel.engines.precision import lowered, permitted, rounded
 from carousel.layers import checkpoint
 from carousel.layers.inputs import AXES, Lengths, read_input, read_resets, read_sides, read_states, without_autocast
 from carousel.layers.masks import mask
@@ -94,6 +95,9 @@ def forward(
     form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths, stack.dims)
     if weight is not None and x.dtype != weight.dtype:
         x = x.to(weight.dtype)  # autocast made it what it is
+    precision, result = permitted(x), lowered(x)
+    if precision is not None:
+        weights = [own.at(precision) for own in weights]
     states = read_states(form, hx, cell.states, stack.state_shapes, len(ends), x)
     cuts = read_resets(form, resets, x)
     widths = {name: cell.side_width(name, **sizes) for name in cell.sides}
@@ -103,6 +107,8 @@ def forward(
 
     with without_autocast(x):
         y, final, seen = run(stack, weights, ends, x, states, form.each_row(lengths), cuts, record, given)
+    if result is not None:
+        y, final, seen = rounded(result, y, final, seen)
     y, final = form.images(y), tuple(map(form.images, final))
     if not form.batched:
         final = tuple(s.squeeze(1) for s in final)
