@@ -281,7 +281,7 @@ def test_layers_that_cannot_be_streamed() -> None:
         (ca.LSTM(3, 4, 2, dropout=0.1), ValueError, r"drops units at random.*Call eval\(\)"),
         (ca.Recurrent(cells.lstm, 3, 4, weight_dropout={"U_*": 0.5}), ValueError, "drops units at random"),
         (ca.Recurrent(ca.zoneout(cells.lstm, h=0.3), 3, 4), ValueError, "drops units at random"),
-        (ca.LSTM(3, 4).bfloat16(), ValueError, "the native engine computes in float32 and float64"),
+        (ca.LSTM(3, 4).bfloat16(), ValueError, "a stream computes in float32 and float64"),
         (ca.LSTM(3, 4, device="meta"), ValueError, "the native engine runs on the CPU"),
         (ca.Recurrent(cells.mlstm, 4, 4), ValueError, "the native engine runs steps on rows"),
     ]:

@@ -34,7 +34,7 @@ class PreparedLayer:
         like: Tensor,
         precision: str | None,
     ) -> None:
-        kind = (cell.number, tuple(sizes.items()), (), params.layout, True, False)
+        kind = (cell.number, tuple(sizes.items()), (), params.layout, True, False, None)
         self.inputs, _, _, outside, _ = native._recipe(*kind)
         values = native._outside(cell, sizes, like, params, sides, outside) if outside else {}
         known = [_known(source, params, values) for source in self.inputs]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from carousel import engines
 from carousel.engines import native
+from carousel.engines.native_call import DTYPES
 from carousel.engines.native_stream import Prepared, PreparedLayer, prepare
 from carousel.graph import Cell
 from carousel.layers import stack as driver
@@ -39,6 +40,10 @@ class Snapshot:
             like = weights[0].tensors[0] if weights[0].tensors else torch.empty(0)
             if reason := native.status() or native.serves(stack.cell, like):
                 raise ValueError(f"{self.form.name}: {reason}.")
+            if like.dtype not in DTYPES:
+                raise ValueError(
+                    f"{self.form.name}: a stream computes in float32 and float64, the layer is {like.dtype}."
+                )
             assert isinstance(stack.cell, Cell)
             known = PRECISIONS[like.dtype]
             if precision not in (None, *known):

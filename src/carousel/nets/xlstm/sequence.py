@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel.engines.rows import within
-from carousel.layers.inputs import Lengths, read_input, read_resets
+from carousel.layers.inputs import Lengths, autocasting, read_input, read_resets
 
 Shapes = Mapping[str, tuple[int, ...]]
 State = tuple[Tensor, ...]
@@ -117,11 +117,12 @@ def read_state(name: str, shapes: Shapes, state: Any, x: Tensor, batched: bool) 
     for (part, shape), value in zip(shapes.items(), state, strict=True):
         if tuple(value.shape) != (*B, *shape):
             raise ValueError(f"{name}: state's {part} has shape {tuple(value.shape)}, expected {(*B, *shape)}.")
-        if value.device != x.device or value.dtype != x.dtype:
+        if value.device != x.device or (value.dtype != x.dtype and not autocasting(x)):
             raise ValueError(
                 f"{name}: state's {part} is {value.dtype} on {value.device}, x is {x.dtype} on {x.device}: expected "
                 f"the same. Convert one of them."
             )
+        value = value.to(x.dtype)  # autocast made it another one
         read.append(value if batched else value.unsqueeze(0))
     return tuple(read)
 
