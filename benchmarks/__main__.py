@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import agreement, cells, report, results, timing
 from benchmarks.grid import QUICK, Shape, parse
-from benchmarks.parts import LOOPS, LSTM, PARTS, PEEPHOLE, Budget, measure
+from benchmarks.parts import LOOPS, LSTM, PARTS, PEEPHOLE, Budget, Part, measure
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     missing = {name: why for name in options.parts if (why := PARTS[name].missing())}
     parts = [name for name in options.parts if name not in missing]
     try:
-        equality(list(dict.fromkeys(side for name in parts for side in PARTS[name].sides if side not in LOOPS)))
+        equality(list(dict.fromkeys(side for name in parts for side in small_sides(PARTS[name]))))
         found = [row for threads in options.threads for name in parts for row in rows(options, name, threads)]
     except timing.Disagreement as error:
         raise SystemExit(f"benchmarks: {error}") from None
@@ -44,6 +44,10 @@ def arguments() -> argparse.Namespace:
     if (most := max(options.threads)) > len(timing.PROCESSORS):
         parser.error(f"--threads {most}: this process may use {len(timing.PROCESSORS)} processors")
     return options
+
+
+def small_sides(part: Part) -> list[str]:
+    return [] if part.elsewhere else [side for side in part.sides if side not in LOOPS]
 
 
 def equality(names: list[str]) -> None:

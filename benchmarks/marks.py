@@ -61,6 +61,7 @@ LEGEND = (
 )
 BEST_LOOP = "the best of Python loop, torch.jit.script, torch.compile, jax.lax.scan"
 CELL, FLOOR, PER_PRODUCT = "the cell", "their own products alone", 1 / 1.15
+STEP, INT8 = "the better of torch.nn.LSTM and torch.nn.LSTMCell", "torch.nn.LSTM, dynamically quantised to int8"
 LOW, TWICE = "torch.nn.LSTM in bfloat16, the better way", 0.5
 
 MARKS = (
@@ -85,6 +86,9 @@ MARKS = (
     Mark("TF32-like setting, training", "our own float32", "tf32", "carousel.LSTM tf32", "training", each=1.3),
     Mark("large shapes, training", "the same products alone", "products", LSTM, "training", each=0.85),
     Mark("peak memory, training", BASELINE, "lstm", LSTM, "training", key="memory_ratio"),
+    Mark("Stream, one step at batch 1", STEP, "streaming", "carousel.Stream", "step", each=2),
+    Mark("Stream in bfloat16, one step", INT8, "streaming", "carousel.Stream bfloat16", "step"),
+    Mark("Stream in bfloat16, sequences", INT8, "chunks", "carousel.Stream bfloat16", "sequence"),
     Mark("two layers, two directions, forward", BASELINE, "bidirectional", LSTM, "forward", mean=1.5),
     Mark("two layers, two directions, training", BASELINE, "bidirectional", LSTM, "training", mean=1.7),
     Mark("their peak memory, training", BASELINE, "bidirectional", LSTM, "training", key="memory_ratio"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks import agreement, memory, timing
+from benchmarks import agreement, memory, streaming, timing
 from benchmarks.grid import LARGE, QUICK, RESETS, SHAPES, STACKED, Shape, draw
 from benchmarks.rivals import BASELINE, RIVALS, available
 
@@ -30,6 +30,7 @@ class Part(NamedTuple):
     memory: bool = False
     errors: bool = False
     missing: Callable[[], str] = lambda: ""  # why it can not be measured here
+    elsewhere: bool = False  # `benchmarks.streaming` makes the sides
 
     @property
     def sides(self) -> list[str]:
@@ -67,6 +68,23 @@ PARTS = {
         errors=True,
     ),
     "products": Part("large shapes against their own products alone, float32", LARGE, {LSTM: (PRODUCTS,)}, pairs=3),
+    "streaming": Part(
+        "one step at batch 1, the state given or kept",
+        streaming.STEPPED,
+        streaming.STEP,
+        pairs=3,
+        quick=streaming.QUICK["step"][0],
+        modes=("step",),
+        elsewhere=True,
+    ),
+    "chunks": Part(
+        "whole sequences through a Stream",
+        streaming.CHUNKED,
+        streaming.CHUNKS,
+        quick=streaming.QUICK["sequence"][0],
+        modes=("sequence",),
+        elsewhere=True,
+    ),
     "tf32": Part(
         "float32 with torch.backends.mkldnn.rnn.fp32_precision = 'tf32'",
         LARGE,
@@ -81,9 +99,14 @@ def measure(name: str, shape: Shape, threads: int, budget: Budget, weigh: bool) 
     """The rows of one shape of a part; with `weigh`, the peak memory too."""
     part = PARTS[name]
     timing.use_threads(threads)
+    pairs = budget.pairs or part.pairs
+    if part.elsewhere:
+        rows = streaming.measure(part.modes[0], shape, threads, pairs, budget.seconds)
+        add_rates(rows, shape)
+        return [row | {"part": name, "latency": shape.latency} for row in rows]
     torch._dynamo.reset()  # it keeps what it compiled for few shapes, then stops compiling without a word
     make = lambda seed: agreement.make(shape, part.sides, seed)  # noqa: E731
-    rows = timing.measure(make, part.against, budget.pairs or part.pairs, budget.seconds, part.modes)
+    rows = timing.measure(make, part.against, pairs, budget.seconds, part.modes)
     add_rates(rows, shape)
     if part.errors:
         add_errors(rows, part, shape)
