@@ -87,9 +87,14 @@ def rates(counts: list[int]) -> dict[str, float]:
 
 
 def of_cells(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """What `python -m benchmarks.cells` last found on this processor, for the marks that speak of all cells."""
-    found = results.newest("cells")
-    return cells.compared(found) if found and found["about"]["cpu"] == about["cpu"] else []
+    """What `benchmarks.cells` and `benchmarks.rivals_of_cells` last found on this processor, for the marks of other
+    cells."""
+    rows: list[dict[str, Any]] = []
+    for kind, taken in (("cells", cells.compared), ("loops", lambda found: found["rows"])):
+        found = results.newest(kind)
+        if found and found["about"]["cpu"] == about["cpu"]:
+            rows += taken(found)
+    return rows
 
 
 def report_on(found: dict[str, Any], options: argparse.Namespace) -> None:

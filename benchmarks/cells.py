@@ -2,8 +2,8 @@
 
 What a cell costs beyond its matrix products is what can be compared between cells. So its time is set against our
 LSTM's, each divided by the operations of its own matrix products. Cells whose products read more than the previous
-state wait within the step; they and those that hardly multiply are shown against their floor: the same products in the
-same sizes and order as plain `torch.mm` calls, and nothing else.
+state wait within the step; they and those that hardly multiply are shown against their floor: their own programs
+emptied of instructions, the same products in the same sizes and order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import carousel as ca
-from benchmarks import agreement, results, timing
+from benchmarks import agreement, floor, results, timing
 from benchmarks.grid import Shape, parse
 from benchmarks.rivals import Plain, Side
 from carousel.graph import AnyCell, Cell
@@ -31,8 +31,7 @@ THEIRS, OURS, MINE, FLOOR = "torch.nn.LSTM", "carousel lstm", "the cell", "its p
 LEGEND = (
     "Each entry is forward / forward and backward. *products*: multiply-adds of the matrix products of a step and "
     "row, over H². *per product*: time over our LSTM's, each divided by its products. *of floor*: time over that of "
-    "the same products alone as torch.mm (which runs at half the rate of the kernels on AMD processors). Cells marked "
-    "* multiply something that the same step computes."
+    "the same products alone, run by the same core. Cells marked * multiply something that the same step computes."
 )
 
 
@@ -95,43 +94,12 @@ def operations(cell: AnyCell, found: dict[str, int]) -> float:
     return sum(p.rows * p.columns / p.heads for p in products(cell, found))
 
 
-def floor(cell: AnyCell, shape: Shape) -> FloorSide:
-    """The products alone: those before the loop all at once, those within it one after the other at each step."""
-    found, T, B = sizes(cell, shape), shape.T, shape.B
-    joined: dict[tuple[int, bool], list[int]] = {}
-    for p in products(cell, found):
-        joined.setdefault((p.operand, p.inside), [p.columns, 0])[1] += p.rows // p.heads
-    before = [(torch.randn(T * B, c), torch.randn(c, r)) for (_, inside), (c, r) in joined.items() if not inside]
-    within = [(torch.randn(B, c), torch.randn(c, r)) for (_, inside), (c, r) in joined.items() if inside]
-    return FloorSide(before, within, T)
-
-
-class FloorSide:
-    """Matrix products without a cell: forward, and the two of each that a backward pass needs beside it."""
-
-    def __init__(self, before: list, within: list, T: int) -> None:
-        self.before, self.within, self.T = before, within, T
-        self.all_steps = [(a.repeat(T, 1), b) for a, b in within]
-
-    def forward(self) -> None:
-        for a, b in self.before:
-            torch.mm(a, b)
-        for _ in range(self.T):
-            for a, b in self.within:
-                torch.mm(a, b)
-
-    def training(self) -> None:
-        self.forward()
-        for a, b in self.before:
-            gradient = torch.mm(a, b)  # in the place of what would arrive: the same size
-            torch.mm(gradient, b.t())
-            torch.mm(a.t(), gradient)
-        arriving = [torch.mm(a, b) for a, b in self.within]
-        for _ in range(self.T):
-            for gradient, (_, b) in zip(arriving, self.within, strict=True):
-                torch.mm(gradient, b.t())
-        for a, b in self.all_steps:
-            torch.mm(a.t(), torch.mm(a, b))
+def products_alone(cell: AnyCell, shape: Shape) -> Side:
+    """The cell's own programs without their instructions."""
+    side = layer_side(cell, shape)
+    whole = side.call
+    side.call = lambda x: floor.products_alone(lambda: whole(x))
+    return side
 
 
 def layer_side(cell: AnyCell, shape: Shape) -> Side:
@@ -178,7 +146,7 @@ def measure(cell: AnyCell, shape: Shape, seconds: float) -> list[dict[str, Any]]
     lstm, own = ca.cells.lstm, operations(cell, sizes(cell, shape))
     sides: dict[str, Any] = {THEIRS: torch_side(shape), OURS: layer_side(lstm, shape), MINE: layer_side(cell, shape)}
     if own:
-        sides[FLOOR] = floor(cell, shape)
+        sides[FLOOR] = products_alone(cell, shape)
     rows = []
     for mode in timing.MODES:
         times = timing.race(sides, mode, seconds)

@@ -41,9 +41,10 @@ def emptied_plan(text: str) -> str:
 
 
 def emptied(program: dict[str, Any]) -> dict[str, Any]:
-    """A program's products, and one copy into whatever its instructions wrote for others to read."""
+    """A program's products, and one copy into whatever its instructions wrote for others to read. Operations on rows
+    go."""
     sections = {
-        name: [empty_tile(program, phase) if phase[0] == "tile" else phase for phase in program[name]]
+        name: [empty_tile(program, phase) for phase in program[name] if phase[0] == "tile"]
         for name in ("before", "loop", "after")
     }
     return program | sections

@@ -70,6 +70,8 @@ MARKS = (
     Mark("the same, latency shapes", BASELINE, "lstm", LSTM, "training", each=4, only=latency),
     Mark("peephole cell, forward", BEST_LOOP, "peephole", PEEPHOLE, "forward", mean=3),
     Mark("peephole cell, training", BEST_LOOP, "peephole", PEEPHOLE, "training", mean=3),
+    Mark("cells of ten kinds, forward", BEST_LOOP, "cells against loops", "carousel", "forward", mean=3),
+    Mark("cells of ten kinds, training", BEST_LOOP, "cells against loops", "carousel", "training", mean=3),
     Mark("every cell, forward", "our LSTM per product", "cells", CELL, "forward", each=PER_PRODUCT),
     Mark("every cell, training", "our LSTM per product", "cells", CELL, "training", each=PER_PRODUCT),
     Mark("cells that wait within the step, forward", FLOOR, "cells that wait", CELL, "forward", each=PER_PRODUCT),

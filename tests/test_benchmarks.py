@@ -10,7 +10,21 @@ import pytest
 import torch
 
 import carousel
-from benchmarks import agreement, cells, chart, floor, loops, marks, parts, report, results, rivals, structured, timing
+from benchmarks import (
+    agreement,
+    cells,
+    chart,
+    floor,
+    loops,
+    marks,
+    parts,
+    report,
+    results,
+    rivals,
+    rivals_of_cells,
+    structured,
+    timing,
+)
 from benchmarks.grid import QUICK, Shape, parse
 from carousel.engines import native
 
@@ -61,6 +75,20 @@ def test_red_tests_stop_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="are red, so nothing is measured"):
         agreement.tests(quick=False)
     assert all((agreement.ROOT / name).exists() for name in agreement.ENGINES) and set(agreement.ENGINES) <= set(asked)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+@pytest.mark.parametrize("name", rivals_of_cells.CELLS)
+def test_cells_written_by_hand_agree(name: str) -> None:
+    case = rivals_of_cells.Case(getattr(carousel.cells, name), Shape(5, 3, 4, 8), seed=0)
+    case.make([rivals_of_cells.OURS, rivals_of_cells.LOOP, rivals_of_cells.SCRIPT])
+
+
+def test_a_cell_written_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = rivals_of_cells.Case(carousel.cells.elman, Shape(5, 3, 4, 8), seed=0)
+    monkeypatch.setitem(case.layer._parameters, "W_l0", torch.nn.Parameter(2 * case.layer.get_parameter("W_l0")))
+    with pytest.raises(timing.Disagreement, match="elman as carousel at"):
+        case.make([rivals_of_cells.OURS, rivals_of_cells.LOOP])
 
 
 def test_errors_against_float64() -> None:
