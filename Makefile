@@ -26,6 +26,7 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.cells
+	$(BIN)/python -m benchmarks.rivals_of_cells
 	$(BIN)/python -m benchmarks.structured
 	$(BIN)/python -m benchmarks
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import marks
 from benchmarks.parts import PARTS
@@ -66,27 +66,39 @@ def table(rows: list[Row]) -> str:
     sides, shapes = (list(dict.fromkeys(row[key] for row in rows)) for key in ("side", "shape"))
     find = {(row["shape"], row["side"]): row for row in rows}
     base, ours = ends(rows)
-    more = [(key, title, form) for key, title, form in MORE if any(key in row for row in rows)]
-    head = ["(T, B, I, H)", *sides, *(f"{title}: {base} / {ours}" for _, title, _ in more)]
+    more = [extra for extra in MORE if any(extra.key in row for row in rows)]
+    shown = {extra: sides if extra.every else [base, ours] for extra in more}
+    head = ["(T, B, I, H)", *sides, *(f"{extra.title}: {' / '.join(of)}" for extra, of in shown.items())]
     lines = [head]
     for shape in shapes:
         cells = [cell(find.get((shape, side))) for side in sides]
-        extra = [
-            " / ".join(form.format(r[key]) if (r := find.get((shape, s), {})).get(key) else "–" for s in (base, ours))
-            for key, _, form in more
-        ]
-        lines.append([shape, *cells, *extra])
+        lines.append(
+            [shape, *cells, *(values(extra, [find.get((shape, s), {}) for s in shown[extra]]) for extra in more)]
+        )
     if len(shapes) > 1:
         lines.append(["geometric mean", *(mean(rows, side) for side in sides), *[""] * len(more)])
     body = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([body[0], "|---" + "|---:" * (len(head) - 1) + "|", *body[1:]])
 
 
+class Extra(NamedTuple):
+    """A column of what is measured beside times: of every side, or of the best rival and ours."""
+
+    key: str
+    title: str
+    form: str
+    every: bool
+
+
 MORE = (
-    ("gflops", "GFLOP/s", "{:.0f}"),
-    ("megabytes", "peak MB", "{:.0f}"),
-    ("error", "error", "{:.1e}"),
+    Extra("gflops", "GFLOP/s", ".0f", every=False),
+    Extra("megabytes", "peak MB", ".0f", every=False),
+    Extra("error", "error", ".1e", every=True),
 )
+
+
+def values(extra: Extra, rows: list[Row]) -> str:
+    return " / ".join(format(row[extra.key], extra.form) if extra.key in row else "–" for row in rows)
 
 
 def ends(rows: list[Row]) -> tuple[str, str]:

@@ -1,22 +1,20 @@
-"""`python -m benchmarks.streaming`: `carousel.Stream` against PyTorch's ways to take one step at batch 1, and against
-its dynamically quantised LSTM, also over whole sequences.
+"""`carousel.Stream` against PyTorch's ways to take one step at batch 1, and against its dynamically quantised LSTM,
+also over whole sequences: the sides of two parts of `python -m benchmarks`.
 
 All sides have the same weights, and agree with `torch.nn.LSTM` in float64 over a sequence before anything is timed.
 """
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import carousel as ca
-from benchmarks import agreement, results, timing
+from benchmarks import timing
 from benchmarks.grid import Shape
 
 OURS, LOW = "carousel.Stream", "carousel.Stream bfloat16"
@@ -141,54 +139,3 @@ def measure(mode: str, shape: Shape, threads: int, pairs: int, seconds: float) -
         {"part": "streaming", "shape": shape.name, "threads": threads, **row, "error": found[row["side"]]}
         for row in rows
     ]
-
-
-def markdown(found: dict[str, Any]) -> str:
-    facts = found["about"]
-    lines = [
-        f"{facts['cpu']}, {facts['date']}, PyTorch {facts['torch']}, Carousel {facts['carousel']} "
-        f"({facts['variant']}). Shapes are (T, B, I, H). *step* is one step under `inference_mode`, *sequence* all of "
-        "them in one call. Medians of interleaved rounds; *times* is how many times as fast as the side named, the "
-        "better of `torch.nn.LSTM` and `torch.nn.LSTMCell` where both were compared. Errors are shares of the norm "
-        f"against float64 over {STEPS} steps.",
-        "",
-        "| | (T, B, I, H) | threads | side | microseconds | times | against | error |",
-        "|---|---|---:|---|---:|---:|---|---:|",
-    ]
-    for row in found["rows"]:
-        ratio = f"**{row['ratio']:.2f}** ({row['ratio_low']:.2f}–{row['ratio_high']:.2f})" if "ratio" in row else ""
-        cells = [row["mode"], row["shape"], row["threads"], row["side"], f"{1e3 * row['milliseconds']:.3g}", ratio]
-        lines.append("| " + " | ".join(map(str, [*cells, row.get("best", ""), f"{row['error']:.1e}"])) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny, short: does it run at all")
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
-    parser.add_argument("--pairs", type=int, default=3, help="fresh pairs per shape")
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each race")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (default: benchmarks/results)")
-    options = parser.parse_args()
-    agreement.tests(options.quick)
-    pairs, seconds = (1, 0.05) if options.quick else (options.pairs, options.seconds)
-    rows: list[dict[str, Any]] = []
-    try:
-        for threads in options.threads:
-            for mode, (shapes, _) in MODES.items():
-                for shape in QUICK[mode] if options.quick else shapes:
-                    measured = measure(mode, shape, threads, pairs, seconds)
-                    rows += measured
-                    cells = [f"{r['side']} {1e3 * r['milliseconds']:.3g} us" for r in measured]
-                    print(f"{mode} {shape.name} {threads} thread(s): " + ", ".join(cells), flush=True)
-    except timing.Disagreement as error:
-        raise SystemExit(f"benchmarks: {error}") from None
-    facts = results.about() | {"threads": options.threads}
-    found = {"about": facts, "rows": rows}
-    print("\n" + markdown(found))
-    if options.json or not options.quick:  # a quick run is kept only where it is told to
-        results.write(options.json or results.target(facts, "streaming"), found, markdown)
-
-
-if __name__ == "__main__":
-    main()
