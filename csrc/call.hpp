@@ -34,8 +34,9 @@ struct Thread {
     T*** tables;         // tables of their addresses
     T** tiles;           // kTileRows rows of scratch for each operand of a phase
     T* converted;        // the sources of a phase's products, in the format of the kernels
-    T *panels, *strips;  // of reductions; the last panel is for what comes alone
-    bool fresh;          // no gradient has been summed yet
+    T *panels, *lines;   // of reductions: rows in the format of the kernels
+    T **panel_rows, **line_rows;
+    bool fresh = true;   // no gradient has been summed yet
 };
 
 template <class T>
@@ -160,12 +161,15 @@ class Call {
         meetings_ = std::vector<Barrier>(size_t(layout.grid.bands));
         for (Barrier& b : meetings_) b.reset(columns);
         for (int i = 0; i < layout.grid.threads(); ++i)
-            threads.push_back(make_thread({i, i / columns, i % columns, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, true},
-                                          int64_t(tables), int64_t(operands), converted));
+            threads.push_back(make_thread(i, int64_t(tables), int64_t(operands), converted));
     }
 
-    Thread<T> make_thread(Thread<T> t, int64_t tables, int64_t operands, int64_t converted) {
+    Thread<T> make_thread(int number, int64_t tables, int64_t operands, int64_t converted) {
         constexpr int64_t rows = std::max(kChunkRows, kReduceRows);
+        Thread<T> t{};
+        t.number = number;
+        t.band = number / layout.grid.columns;
+        t.column = number % layout.grid.columns;
         t.rows = arena_.take<Row>(rows);
         t.tables = arena_.take<T**>(tables);
         T** pointers = arena_.take<T*>(tables * rows);
@@ -175,8 +179,12 @@ class Call {
         for (int64_t i = 0; i < operands * kTileRows; ++i) t.tiles[i] = scratch + i * kPanel;
         t.converted = arena_.take<T>(converted * kChunkRows);
         if (program.widest_d) {
-            t.panels = arena_.take<T>(kReduceRows * kPanel * (program.reduction_panels + 1));
-            t.strips = arena_.take<T>(kReduceRows * program.widest_d);
+            const int64_t widest = panels_of(program.widest_d);
+            t.panels = arena_.take<T>(kReduceRows * kPanel * (program.reduction_panels + widest));
+            if (kernels.gather_lines) t.lines = arena_.take<T>(kReduceRows * kPanel * widest);
+            t.panel_rows = arena_.take<T*>(2 * kReduceRows);
+            t.line_rows = t.panel_rows + kReduceRows;
+            for (int64_t r = 0; r < kReduceRows; ++r) t.panel_rows[r] = t.panels + r * kPanel;
         }
         return t;
     }

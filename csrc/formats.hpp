@@ -19,7 +19,7 @@ struct Plain {
     static Vec<T> neighbours(const T* from) { return load(from); }
     static Packed pack(const T* from, int64_t, int64_t) { return *from; }
     static void pack_rows(const T* const* rows, int64_t n, Packed* out) { copy_row(out, rows[0], n); }
-    static const Source* convert_rows(const T* const* rows, int64_t, Source*) { return rows[0]; }
+    static void convert_rows(const T* const* rows, int64_t n, int64_t, Source* out) { copy_row(out, rows[0], n); }
     static void convert_row(const T* row, int64_t n, Source* out) { copy_row(out, row, n); }
 };
 
@@ -57,10 +57,7 @@ struct Bfloat16 {
         sum = (Vec<float>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)row);
     }
     static Bits<float> pairs(Vec<float> a, Vec<float> b) { return (Bits<float>)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a); }
-    static const Source* convert_rows(const float* const* rows, int64_t n, Source* out) {
-        pack_rows(rows, n, out);
-        return out;
-    }
+    static void convert_rows(const float* const* rows, int64_t n, int64_t, Source* out) { pack_rows(rows, n, out); }
     static void convert_row(const float* row, int64_t n, Source* out) {
         for (int64_t j = 0; j < n; j += 2 * kLanes<float>, out += kLanes<float>)
             store_bits(out, pairs(load_within(row, j, n), load_within(row, j + kLanes<float>, n)));
@@ -82,10 +79,8 @@ struct Bfloat16 {
         deal<float>(a, b, even, odd);
         return zip(even, odd);
     }
-    static const Source* convert_rows(const float* const* rows, int64_t n, Source* out) {
-        convert_row(rows[0], n, out);
-        convert_row(rows[1], n, out + kPanel);
-        return out;
+    static void convert_rows(const float* const* rows, int64_t n, int64_t stride, Source* out) {
+        for (int i = 0; i < 2; ++i) convert_row(rows[i], n, out + i * stride);
     }
     static void convert_row(const float* row, int64_t n, Source* out) {
         for (int64_t j = 0; j < n; j += kLanes<float>) store<float>(out + j, (Vec<float>)rounded(load_within(row, j, n)));

@@ -17,32 +17,17 @@ void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns,
     }
 }
 
-// One row of all strips, of which `height` rows stand below each other.
-template <class S>
-inline void deal_to_strips(const S* from, int64_t columns, int64_t height, int64_t row, S* strips) {
-    const int64_t whole = columns / kTileRows * kTileRows, rest = columns - whole;
-    for (int64_t j = 0; j < whole; j += kTileRows)
-#pragma GCC unroll 8
-        for (int64_t m = 0; m < kTileRows; ++m) strips[j * height + row * kTileRows + m] = from[j + m];
-    for (int64_t m = 0; m < rest; ++m) strips[whole * height + row * rest + m] = from[whole + m];
-}
-
+// The same columns of all rows, group by group: kSources lines each, `stride` elements apart.
 template <class F, class T = typename F::Value>
-void gather_strips(T* const* rows, int64_t count, int64_t first, int64_t columns, T* out) {
-    using S = typename F::Source;
-    constexpr int64_t most = F::kGroup == 1 ? int64_t(1) << 62 : kPanel / kTileRows * kTileRows;
-    S* strips = reinterpret_cast<S*>(out);
-    S room[F::kSources * kPanel];
+void gather_lines(T* const* rows, int64_t count, int64_t first, int64_t columns, int64_t stride, T* out,
+                  T** lines_of_groups) {
+    auto* lines = reinterpret_cast<typename F::Source*>(out);
     const T* group[F::kGroup];
-    const int64_t height = groups<F>(count) * F::kSources;
-    for (int64_t g = 0; g < groups<F>(count); ++g)
-        for (int64_t j = 0; j < columns; j += most) {
-            const int64_t n = columns - j < most ? columns - j : most;
-            rows_of_group<F>(rows, count, g, first + j, group);
-            const S* from = F::convert_rows(group, n, room);
-            for (int64_t s = 0; s < F::kSources; ++s, from += kPanel)
-                deal_to_strips(from, n, height, g * F::kSources + s, strips + j * height);
-        }
+    for (int64_t g = 0; g < groups<F>(count); ++g, lines += F::kSources * stride) {
+        rows_of_group<F>(rows, count, g, first, group);
+        F::convert_rows(group, columns, stride, lines);
+        lines_of_groups[g] = reinterpret_cast<T*>(lines);
+    }
 }
 
 template <class T, int N>
@@ -63,55 +48,54 @@ inline void add_to_gradient(const MatrixGradientCall<T>& call, int64_t i, int64_
     }
 }
 
-// One register tile: M columns of a strip by N vectors of the panel, summed over all rows.
+// One register tile: M columns of one side by N vectors of the other, summed over all rows. The elements of the first
+// are read one at a time where they lie: six of a row stand in one line of the cache, or two.
 template <class F, int M, int N, class T = typename F::Value>
-void gradient_tile(const MatrixGradientCall<T>& call, const typename F::Source* strip, int64_t i, int64_t column) {
+void gradient_tile(const MatrixGradientCall<T>& call, int64_t i, int64_t column) {
     Vec<T> sum[M][N] = {};
-    const auto* panel = reinterpret_cast<const typename F::Packed*>(call.panel) + column;
     for (int m = 0; m < M; ++m)  // the gradient's lines arrive while the sums are formed
         for (int v = 0; v < N; ++v)
             __builtin_prefetch(call.gradient + (i + m) * call.stride_i + (column + v * kLanes<T>) * call.stride_j, 1);
-    for (int64_t g = 0; g < groups<F>(call.rows); ++g, strip += F::kSources * M, panel += kPanel)
+    for (int64_t g = 0; g < groups<F>(call.rows); ++g) {
+        const auto* a = reinterpret_cast<const typename F::Source*>(call.a[g]) + call.a_first + i;
+        const auto* b = reinterpret_cast<const typename F::Packed*>(call.b[g]) + call.b_first + column;
 #pragma GCC unroll 2
         for (int part = 0; part < F::kParts; ++part) {
             typename F::Factor row[N];
 #pragma GCC unroll 8
-            for (int v = 0; v < N; ++v) row[v] = F::weights(panel + v * kLanes<T>, part);
+            for (int v = 0; v < N; ++v) row[v] = F::weights(b + v * kLanes<T>, part);
 #pragma GCC unroll 8
             for (int m = 0; m < M; ++m) {
-                const auto x = F::source(strip + m, M, part);
+                const auto x = F::source(a + m, call.a_stride, part);
 #pragma GCC unroll 8
                 for (int v = 0; v < N; ++v) F::multiply_add(sum[m][v], x, row[v]);
             }
         }
+    }
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) add_to_gradient<T, N>(call, i + m, column, sum[m]);
 }
 
 template <class F, int M, class T = typename F::Value>
-void gradient_strip(const MatrixGradientCall<T>& call, const typename F::Source* strip, int64_t i) {
+void gradient_strip(const MatrixGradientCall<T>& call, int64_t i) {
     constexpr int N = kTileVectors;
     const int vectors = int((call.columns + kLanes<T> - 1) / kLanes<T>);
     int v = 0;
-    for (; v + N <= vectors; v += N) gradient_tile<F, M, N>(call, strip, i, v * kLanes<T>);
-    for (; v + 2 <= vectors; v += 2) gradient_tile<F, M, 2>(call, strip, i, v * kLanes<T>);
-    for (; v < vectors; ++v) gradient_tile<F, M, 1>(call, strip, i, v * kLanes<T>);
+    for (; v + N <= vectors; v += N) gradient_tile<F, M, N>(call, i, v * kLanes<T>);
+    for (; v + 2 <= vectors; v += 2) gradient_tile<F, M, 2>(call, i, v * kLanes<T>);
+    for (; v < vectors; ++v) gradient_tile<F, M, 1>(call, i, v * kLanes<T>);
 }
 
 template <class F>
 void add_matrix_gradient(const MatrixGradientCall<typename F::Value>& call) {
-    const auto* strips = reinterpret_cast<const typename F::Source*>(call.strips);
-    const int64_t height = groups<F>(call.rows) * F::kSources;
     int64_t i = 0;
-    for (; i + kTileRows <= call.strip_columns; i += kTileRows)
-        gradient_strip<F, kTileRows>(call, strips + i * height, i);
-    const auto* rest = strips + i * height;
-    switch (call.strip_columns - i) {
-        case 1: return gradient_strip<F, 1>(call, rest, i);
-        case 2: return gradient_strip<F, 2>(call, rest, i);
-        case 3: return gradient_strip<F, 3>(call, rest, i);
-        case 4: return gradient_strip<F, 4>(call, rest, i);
-        case 5: return gradient_strip<F, 5>(call, rest, i);
+    for (; i + kTileRows <= call.a_columns; i += kTileRows) gradient_strip<F, kTileRows>(call, i);
+    switch (call.a_columns - i) {
+        case 1: return gradient_strip<F, 1>(call, i);
+        case 2: return gradient_strip<F, 2>(call, i);
+        case 3: return gradient_strip<F, 3>(call, i);
+        case 4: return gradient_strip<F, 4>(call, i);
+        case 5: return gradient_strip<F, 5>(call, i);
     }
 }
 

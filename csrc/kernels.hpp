@@ -87,16 +87,16 @@ struct RowCall {
     T eps;
 };
 
-// gradient(i, j) += sum over rows of strip[i] * panel[j], where one side was packed into strips of kTileRows columns
-// (the last strip narrower), [rows][columns of the strip] each, and the other into a panel, in the kernels' format.
+// gradient(i, j) += sum over rows of a[a_first + i] * b[b_first + j]. The tables have one pointer per group of rows (a
+// row, where the kernels' format has groups of one). Of b whole vectors can be read, with zeros past its columns.
 template <class T>
 struct MatrixGradientCall {
     int64_t rows;
-    const T* strips;
-    int64_t strip_columns;
-    const T* panel;  // [rows][kPanel], columns past `columns` are zero
-    int64_t columns;
-    T* gradient;  // of the first column of the strips and of the panel
+    T* const* a;
+    int64_t a_first, a_columns, a_stride;  // the stride is that of the lines of a group
+    T* const* b;
+    int64_t b_first, columns;
+    T* gradient;  // of the first column of both
     int64_t stride_i, stride_j;
     bool fresh;  // nothing is there yet to add to
 };
@@ -118,9 +118,11 @@ struct Kernels {
     void (*tile)(const TileCall<T>&);
     void (*row)(const RowCall<T>&);
     void (*pack)(const Weight<T>&, int64_t panel);
-    // Copies columns first..first + columns of some rows into a panel, and into strips.
+    // Copies columns first..first + columns of some rows into a panel, whose rows are kPanel wide, and into lines, which
+    // are `stride` wide. Null where rows are lines as they are.
     void (*gather_panel)(T* const* rows, int64_t count, int64_t first, int64_t columns, T* panel);
-    void (*gather_strips)(T* const* rows, int64_t count, int64_t first, int64_t columns, T* strips);
+    void (*gather_lines)(T* const* rows, int64_t count, int64_t first, int64_t columns, int64_t stride, T* lines,
+                         T** lines_of_groups);
     void (*matrix_gradient)(const MatrixGradientCall<T>&);
     void (*vector_gradient)(const VectorGradientCall<T>&);
     int64_t group;  // inner elements that a packed element of weights holds
