@@ -143,8 +143,7 @@ class Call {
     }
 
     void prepare_packing() {
-        for (Weight<T>& w : weights)
-            if (w.data) w.packed = arena_.take<T>(packed_size(w, kernels));
+        for (Weight<T>& w : weights) w.packed = arena_.take<T>(packed_size(w, kernels));
     }
 
     void prepare_threads() {

@@ -37,6 +37,7 @@ struct Product {
     int32_t dst, init;  // operands; init is -1 for none
     const Segment* segments;
     int32_t segment_count;
+    int32_t alike;  // how many products from here on, this one included, have the same sources
 };
 
 struct Instruction {

@@ -29,17 +29,16 @@ std::vector<Weight<T>> find_weights(const Program& program, const Arguments& a) 
     return found;
 }
 
-// Afterwards nobody reads the matrices themselves any more: `data` only says that there is one.
+// Afterwards nobody reads the matrices themselves any more.
 template <class T>
 class PackedWeights {
   public:
     PackedWeights(const Program& program, const Arguments& arguments, const Kernels<T>& kernels)
         : kernels(kernels), arena_(Arena::Memory::own), weights_(find_weights<T>(program, arguments)) {
         int64_t size = 0;
-        for (const Weight<T>& w : weights_) size += w.data ? packed_size(w, kernels) : 0;
+        for (const Weight<T>& w : weights_) size += packed_size(w, kernels);
         T* next = arena_.take<T>(size);
         for (Weight<T>& w : weights_) {
-            if (!w.data) continue;
             w.packed = std::exchange(next, next + packed_size(w, kernels));
             for (int64_t p = 0; p < panels_of(w.n); ++p) kernels.pack(w, p);
         }

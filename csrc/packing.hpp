@@ -22,18 +22,19 @@ void pack_general(const Weight<typename F::Value>& w, const typename F::Value* b
         }
 }
 
-// Packs one panel of a weight; columns past its width become zeros.
+// Packs one panel of a weight; columns past its width become zeros, and all of them where there is no weight.
 template <class F>
 void pack_panel(const Weight<typename F::Value>& w, int64_t panel) {
     using T = typename F::Value;
     constexpr int64_t L = kLanes<T>;
     const int64_t height = groups<F>(w.k);
     auto* out = reinterpret_cast<typename F::Packed*>(w.packed) + panel * height * kPanel;
-    const T* base = w.data + panel * kPanel * w.stride_n;
-    const int64_t columns = w.n - panel * kPanel < kPanel ? w.n - panel * kPanel : kPanel;
+    const int64_t given = w.data ? w.n - panel * kPanel : 0, columns = given < kPanel ? given : kPanel;
     if (columns < kPanel)
         for (int64_t g = 0; g < height; ++g)
             for (int64_t n = columns; n < kPanel; ++n) out[g * kPanel + n] = 0;
+    if (!columns) return;
+    const T* base = w.data + panel * kPanel * w.stride_n;
     if (w.stride_n == 1) {
         for (int64_t g = 0; g < height; ++g) {
             const T* rows[F::kGroup];

@@ -91,6 +91,7 @@ class TileReader {
             phase_.segments.push_back(s);
             ++p.segment_count;
         }
+        if (!p.segment_count) fail("a product without terms");
         p.dst = write_operand(parts[0], "product's destination");
         phase_.products.push_back(p);
     }
@@ -115,8 +116,20 @@ class TileReader {
             p.segments = segment;
             segment += p.segment_count;
         }
+        for (size_t i = phase_.products.size(); i-- > 0;)
+            phase_.products[i].alike = 1 + (i + 1 < phase_.products.size() && alike(i) ? phase_.products[i + 1].alike : 0);
         phase_.code = {width_, phase_.operands.data(), int32_t(phase_.operands.size()), phase_.products.data(),
                        int32_t(phase_.products.size()), phase_.instructions.data(), int32_t(phase_.instructions.size())};
+    }
+
+    // Whether a product can go side by side with the next, which must not start from what another gives.
+    bool alike(size_t i) const {
+        const Product &a = phase_.products[i], &b = phase_.products[i + 1];
+        auto gives = [&](const Product& p) { return p.dst == b.init; };
+        auto same = [](const Segment& s, const Segment& t) { return s.source == t.source; };
+        return a.segment_count == b.segment_count &&
+               std::equal(a.segments, a.segments + a.segment_count, b.segments, same) &&
+               std::none_of(phase_.products.begin(), phase_.products.end(), gives);
     }
 
     Program& program_;

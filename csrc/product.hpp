@@ -11,59 +11,83 @@ inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, co
         }
 }
 
-// Packed weights: the whole tile stands in registers. Rows of the result are always whole vectors. The sum of each matrix
-// starts from zero: one that goes on from a large number loses digits at every step, and doubled the error of an LSTM.
-template <class F, int M, int N, class T = typename F::Value>
-inline void packed_tile(const Segment* segments, int count, const Weight<T>* weights, T* const* const* sources,
-                        int64_t panel, int64_t first_row, int column, Reference<T> dst, const Reference<T>* init) {
-    const Reference<T>* start = init;
-    for (int s = 0; s < count; ++s) {
-        const Weight<T>& w = weights[segments[s].weight];
-        if (!w.data) continue;
-        Vec<T> sum[M][N] = {};
-        const int64_t height = groups<F>(w.k);
-        const auto* p = reinterpret_cast<const typename F::Packed*>(w.packed) + panel * height * kPanel + column;
+// Packed weights: the whole tile stands in registers. Rows of the result are always whole vectors. P products of the
+// same sources go side by side. The sum of each matrix starts from zero: one that goes on from a large number loses
+// digits at every step, and doubled the error of an LSTM.
+template <class F, int P, int M, int N, class T = typename F::Value>
+inline void packed_tile(const TileCall<T>& call, const Product* products, const Reference<T>* refs, int64_t panel,
+                        int64_t first_row, int column) {
+    for (int s = 0; s < products->segment_count; ++s) {
+        Vec<T> sum[P][M][N] = {};
+        const Segment& first = products->segments[s];
+        const int64_t height = groups<F>(call.weights[first.weight].k);
+        const typename F::Packed* w[P];
         const typename F::Source* a[M];
 #pragma GCC unroll 8
+        for (int p = 0; p < P; ++p)
+            w[p] = reinterpret_cast<const typename F::Packed*>(call.weights[products[p].segments[s].weight].packed) +
+                   panel * height * kPanel + column;
+#pragma GCC unroll 8
         for (int m = 0; m < M; ++m)
-            a[m] = reinterpret_cast<const typename F::Source*>(sources[segments[s].source][first_row + m]);
-        for (int64_t g = 0; g < height; ++g, p += kPanel)
+            a[m] = reinterpret_cast<const typename F::Source*>(
+                call.tables[call.code->operand_count + first.source][first_row + m]);
+        for (int64_t g = 0; g < height; ++g)
 #pragma GCC unroll 2
             for (int part = 0; part < F::kParts; ++part) {
-                typename F::Factor row[N];
+                typename F::Factor row[P][N];
 #pragma GCC unroll 8
-                for (int v = 0; v < N; ++v) row[v] = F::weights(p + v * kLanes<T>, part);
+                for (int p = 0; p < P; ++p)
+#pragma GCC unroll 8
+                    for (int v = 0; v < N; ++v) row[p][v] = F::weights(w[p] + g * kPanel + v * kLanes<T>, part);
 #pragma GCC unroll 8
                 for (int m = 0; m < M; ++m) {
                     const auto x = F::source(a[m] + g * F::kSources, 1, part);
 #pragma GCC unroll 8
-                    for (int v = 0; v < N; ++v) F::multiply_add(sum[m][v], x, row[v]);
+                    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 8
+                        for (int v = 0; v < N; ++v) F::multiply_add(sum[p][m][v], x, row[p][v]);
                 }
             }
-        add_tile<T, M, N>(dst, start, column, sum);
-        start = &dst;
+#pragma GCC unroll 8
+        for (int p = 0; p < P; ++p) {
+            const int start = s ? products[p].dst : products[p].init;
+            add_tile<T, M, N>(refs[products[p].dst], start < 0 ? nullptr : &refs[start], column, sum[p]);
+        }
     }
-    if (start != &dst) add_tile<T, M, N>(dst, start, column, {});
 }
 
 template <class T>
-using TileFunction = void (*)(const Segment*, int, const Weight<T>*, T* const* const*, int64_t, int64_t, int,
-                              Reference<T>, const Reference<T>*);
+using TileFunction = void (*)(const TileCall<T>&, const Product*, const Reference<T>*, int64_t, int64_t, int);
 
 template <class F, int N>
 TileFunction<typename F::Value> tile_of_rows(int rows) {
     switch (rows) {
-        case 1: return packed_tile<F, 1, N>;
-        case 2: return packed_tile<F, 2, N>;
-        case 3: return packed_tile<F, 3, N>;
-        case 4: return packed_tile<F, 4, N>;
-        case 5: return packed_tile<F, 5, N>;
-        default: return packed_tile<F, 6, N>;
+        case 1: return packed_tile<F, 1, 1, N>;
+        case 2: return packed_tile<F, 1, 2, N>;
+        case 3: return packed_tile<F, 1, 3, N>;
+        case 4: return packed_tile<F, 1, 4, N>;
+        case 5: return packed_tile<F, 1, 5, N>;
+        default: return packed_tile<F, 1, 6, N>;
     }
 }
 
-// The widest tile of some rows, up to `vectors`, that the registers hold; tells its width. Few rows take more vectors:
-// a processor needs about eight sums at once to be busy.
+// A processor needs eight sums at once to be busy. One row has fewer in a panel of long vectors, and takes several
+// products then: up to so many, which half the registers hold.
+template <class T>
+constexpr int kBeside = 4 * kTileVectors * kLanes<T> / int(kPanel);
+
+template <class F, int P>
+TileFunction<typename F::Value> tile_of_products(int& vectors) {
+    constexpr int most = int(kPanel) / kLanes<typename F::Value>;
+    vectors = vectors >= most ? most : vectors >= 2 ? 2 : 1;
+    switch (vectors) {
+        case 1: return packed_tile<F, P, 1, 1>;
+        case 2: return packed_tile<F, P, 1, 2>;
+        default: return packed_tile<F, P, 1, most>;
+    }
+}
+
+// The widest tile of some rows, up to `vectors`, that the registers hold; tells its width. Few rows take more vectors.
 template <class F>
 TileFunction<typename F::Value> widest_tile(int rows, int& vectors) {
     const int most = rows == 1 ? 8 : rows == 2 && kTileVectors < 4 ? 4 : kTileVectors;
@@ -73,10 +97,27 @@ TileFunction<typename F::Value> widest_tile(int rows, int& vectors) {
         case 2: return tile_of_rows<F, 2>(rows);
         case 3: return tile_of_rows<F, kTileVectors < 3 ? 1 : 3>(rows);
         case 4:
-            if (rows == 1) return packed_tile<F, 1, 4>;
-            return rows == 2 ? packed_tile<F, 2, 4> : tile_of_rows<F, kTileVectors>(rows);
-        default: return packed_tile<F, 1, 8>;
+            if (rows == 1) return packed_tile<F, 1, 1, 4>;
+            return rows == 2 ? packed_tile<F, 1, 2, 4> : tile_of_rows<F, kTileVectors>(rows);
+        default: return packed_tile<F, 1, 1, 8>;
     }
+}
+
+// The tile for a row of several products that stand together, or for one; tells how many.
+template <class F>
+TileFunction<typename F::Value> choose_tile(int rows, int& products, int& vectors) {
+    if constexpr (kBeside<typename F::Value> > 1) {
+        if (rows == 1 && products >= kBeside<typename F::Value>) {
+            products = kBeside<typename F::Value>;
+            return tile_of_products<F, kBeside<typename F::Value>>(vectors);
+        }
+        if (rows == 1 && products > 1) {
+            products = 2;
+            return tile_of_products<F, 2>(vectors);
+        }
+    }
+    products = 1;
+    return widest_tile<F>(rows, vectors);
 }
 
 // Weights where they lie, for calls of so few rows that packing would cost more than it saves.
@@ -138,28 +179,36 @@ void direct_row(const Weight<T>& w, const T* source, int64_t first, int64_t colu
     }
 }
 
-template <class F, class T = typename F::Value>
-void run_product(const TileCall<T>& call, const Product& product, const Reference<T>* refs, int64_t panel,
-                 int64_t first_row, TileShape<T> shape, int64_t columns) {
-    const TileCode& code = *call.code;
-    T* const* const* sources = call.tables + code.operand_count;
-    const Reference<T> dst = refs[product.dst];
-    const Reference<T>* init = product.init < 0 ? nullptr : &refs[product.init];
-    if (call.direct) {
-        for (int m = 0; m < shape.rows; ++m) {
-            alignas(64) T sum[kPanel] = {};
-            for (int j = 0; init && j < shape.vectors * kLanes<T>; j += kLanes<T>) store<T>(sum + j, load((*init)[m] + j));
-            for (int s = 0; s < product.segment_count; ++s) {
-                const Weight<T>& w = call.weights[product.segments[s].weight];
-                if (w.data) direct_row(w, sources[product.segments[s].source][first_row + m], panel * kPanel, columns, sum);
-            }
-            for (int j = 0; j < shape.vectors * kLanes<T>; j += kLanes<T>) store<T>(dst[m] + j, load(sum + j));
+template <class T>
+void direct_product(const TileCall<T>& call, const Product& product, const Reference<T>* refs, int64_t panel,
+                    int64_t first_row, TileShape<T> shape, int64_t columns) {
+    const int width = shape.vectors * kLanes<T>;
+    for (int m = 0; m < shape.rows; ++m) {
+        alignas(64) T sum[kPanel] = {};
+        for (int j = 0; product.init >= 0 && j < width; j += kLanes<T>) store<T>(sum + j, load(refs[product.init][m] + j));
+        for (int s = 0; s < product.segment_count; ++s) {
+            const Weight<T>& w = call.weights[product.segments[s].weight];
+            const T* source = call.tables[call.code->operand_count + product.segments[s].source][first_row + m];
+            if (w.data) direct_row(w, source, panel * kPanel, columns, sum);
         }
-        return;
+        for (int j = 0; j < width; j += kLanes<T>) store<T>(refs[product.dst][m] + j, load(sum + j));
     }
-    for (int v = 0, vectors; v < shape.vectors; v += vectors) {
-        vectors = shape.vectors - v;
-        const TileFunction<T> tile = widest_tile<F>(shape.rows, vectors);
-        tile(product.segments, product.segment_count, call.weights, sources, panel, first_row, v * kLanes<T>, dst, init);
+}
+
+template <class F, class T = typename F::Value>
+void run_products(const TileCall<T>& call, const Reference<T>* refs, int64_t panel, int64_t first_row,
+                  TileShape<T> shape, int64_t columns) {
+    const Product* p = call.code->products;
+    for (int left = call.code->product_count, products; left > 0; left -= products, p += products) {
+        products = 1;
+        if (call.direct) {
+            direct_product<T>(call, *p, refs, panel, first_row, shape, columns);
+            continue;
+        }
+        for (int v = 0, vectors; v < shape.vectors; v += vectors) {
+            products = p->alike;
+            vectors = shape.vectors - v;
+            choose_tile<F>(shape.rows, products, vectors)(call, p, refs, panel, first_row, v * kLanes<T>);
+        }
     }
 }

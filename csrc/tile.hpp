@@ -49,8 +49,7 @@ void run_one_tile(const TileCall<T>& call, int64_t panel, int64_t row, int rows)
             refs[i] = {table, o.constant ? 0 : column};
         }
     }
-    for (int i = 0; i < code.product_count; ++i)
-        run_product<F>(call, code.products[i], refs, panel, row, shape, columns);
+    run_products<F>(call, refs, panel, row, shape, columns);
     for (int i = 0; i < code.instruction_count; ++i) run_instruction<T>(code.instructions[i], refs, shape);
     for (int i = 0; partial && i < code.operand_count; ++i) {
         const Operand& o = code.operands[i];
