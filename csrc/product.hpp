@@ -1,13 +1,17 @@
 // Matrix products of one tile: sums over k of weights (n, k) times a row's element k, onto a start.
 
+constexpr int64_t kShort = 32;  // matrices of so small depth share the sum of the next
+
+// Writes sums, onto a start if there is one, and begins anew.
 template <class T, int M, int N>
-inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, const Vec<T> (&sum)[M][N]) {
+inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, Vec<T> (&sum)[M][N]) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
         for (int v = 0; v < N; ++v) {
             const int at = column + v * kLanes<T>;
             store<T>(dst[m] + at, start ? load((*start)[m] + at) + sum[m][v] : sum[m][v]);
+            sum[m][v] = Vec<T>{};
         }
 }
 
@@ -17,8 +21,9 @@ inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, co
 template <class F, int P, int M, int N, class T = typename F::Value>
 inline void packed_tile(const TileCall<T>& call, const Product* products, const Reference<T>* refs, int64_t panel,
                         int64_t first_row, int column) {
+    Vec<T> sum[P][M][N] = {};
+    bool begun = false;
     for (int s = 0; s < products->segment_count; ++s) {
-        Vec<T> sum[P][M][N] = {};
         const Segment& first = products->segments[s];
         const int64_t height = groups<F>(call.weights[first.weight].k);
         const typename F::Packed* w[P];
@@ -48,11 +53,13 @@ inline void packed_tile(const TileCall<T>& call, const Product* products, const 
                         for (int v = 0; v < N; ++v) F::multiply_add(sum[p][m][v], x, row[p][v]);
                 }
             }
+        if (height <= kShort && s + 1 < products->segment_count) continue;
 #pragma GCC unroll 8
         for (int p = 0; p < P; ++p) {
-            const int start = s ? products[p].dst : products[p].init;
+            const int start = begun ? products[p].dst : products[p].init;
             add_tile<T, M, N>(refs[products[p].dst], start < 0 ? nullptr : &refs[start], column, sum[p]);
         }
+        begun = true;
     }
 }
 
