@@ -1,6 +1,6 @@
 // Matrix products of one tile: sums over k of weights (n, k) times a row's element k, onto a start.
 
-constexpr int64_t kShort = 32;  // matrices of so small depth share the sum of the next
+constexpr int64_t kShort = 1;  // a matrix of so small depth shares the sum of the next: nothing was rounded yet
 
 // Writes sums, onto a start if there is one, and begins anew.
 template <class T, int M, int N>

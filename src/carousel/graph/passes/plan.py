@@ -22,7 +22,7 @@ FOLLOWERS = ELEMENTWISE | {"rstd"}  # rstd comes with the normalisation of the s
 # the gates of the LSTM would be kept twice, before and after their functions.
 AGAIN = dict.fromkeys("sigmoid tanh exp log softplus".split(), 0.8) | dict.fromkeys("sin cos".split(), 3.0)
 AGAIN_ELSE = 0.1
-NARROW = 16  # columns of an input up to which its products had better be computed in the loop
+NARROW = 32  # columns of an input up to which its products had better be computed in the loop
 
 
 @dataclass(frozen=True)
