@@ -2,23 +2,23 @@
 
 // A square of L x L packed elements, row n of which stands in memory, becomes L rows of the panel.
 template <class F>
-void transpose_square(const typename F::Value* from, int64_t stride_n, typename F::Packed* to) {
+void transpose_square(const typename F::Value* from, int64_t stride_n, typename F::Packed* to, int64_t stride) {
     using T = typename F::Value;
     Vec<T> rows[kLanes<T>];
 #pragma GCC unroll 16
     for (int n = 0; n < kLanes<T>; ++n) rows[n] = F::neighbours(from + n * stride_n);
     transpose<T>(rows);
 #pragma GCC unroll 16
-    for (int g = 0; g < kLanes<T>; ++g) store<T>(reinterpret_cast<T*>(to + g * kPanel), rows[g]);
+    for (int g = 0; g < kLanes<T>; ++g) store<T>(reinterpret_cast<T*>(to + g * stride), rows[g]);
 }
 
 template <class F>
 void pack_general(const Weight<typename F::Value>& w, const typename F::Value* base, int64_t n0, int64_t n1, int64_t g0,
-                  int64_t g1, typename F::Packed* out) {
+                  int64_t g1, typename F::Packed* out, int64_t stride) {
     for (int64_t n = n0; n < n1; ++n)
         for (int64_t g = g0; g < g1; ++g) {
             const int64_t k = g * F::kGroup;
-            out[g * kPanel + n] = F::pack(base + n * w.stride_n + k * w.stride_k, w.stride_k, w.k - k);
+            out[g * stride + n] = F::pack(base + n * w.stride_n + k * w.stride_k, w.stride_k, w.k - k);
         }
 }
 
@@ -30,24 +30,24 @@ void pack_panel(const Weight<typename F::Value>& w, int64_t panel) {
     const int64_t height = groups<F>(w.k);
     auto* out = reinterpret_cast<typename F::Packed*>(w.packed) + panel * height * kPanel;
     const int64_t given = w.data ? w.n - panel * kPanel : 0, columns = given < kPanel ? given : kPanel;
-    if (columns < kPanel)
-        for (int64_t g = 0; g < height; ++g)
-            for (int64_t n = columns; n < kPanel; ++n) out[g * kPanel + n] = 0;
+    const int64_t stride = panel_stride<T>(w.n, panel);
+    for (int64_t g = 0; g < height; ++g)
+        for (int64_t n = columns; n < stride; ++n) out[g * stride + n] = 0;
     if (!columns) return;
     const T* base = w.data + panel * kPanel * w.stride_n;
     if (w.stride_n == 1) {
         for (int64_t g = 0; g < height; ++g) {
             const T* rows[F::kGroup];
             for (int64_t i = 0, k = g * F::kGroup; i < F::kGroup; ++i, ++k) rows[i] = k < w.k ? base + k * w.stride_k : nullptr;
-            F::pack_rows(rows, columns, out + g * kPanel);
+            F::pack_rows(rows, columns, out + g * stride);
         }
         return;
     }
     const int64_t whole_n = w.stride_k == 1 ? columns / L * L : 0, whole_g = w.k / (L * F::kGroup) * L;
     for (int64_t g = 0; g < whole_g; g += L) {
         for (int64_t n = 0; n < whole_n; n += L)
-            transpose_square<F>(base + n * w.stride_n + g * F::kGroup, w.stride_n, out + g * kPanel + n);
-        pack_general<F>(w, base, whole_n, columns, g, g + L, out);
+            transpose_square<F>(base + n * w.stride_n + g * F::kGroup, w.stride_n, out + g * stride + n, stride);
+        pack_general<F>(w, base, whole_n, columns, g, g + L, out, stride);
     }
-    pack_general<F>(w, base, 0, columns, whole_g, height, out);
+    pack_general<F>(w, base, 0, columns, whole_g, height, out, stride);
 }

@@ -43,7 +43,7 @@ def test_inference_programs_agree_too(cell):
     torch.testing.assert_close((y, final), (expected, expected_final))
 
 
-def lstm_programs(input_size=24):
+def lstm_programs(input_size=48):
     from carousel.cells import lstm
 
     sizes = (("hidden_size", 32), ("input_size", input_size))
@@ -76,7 +76,7 @@ def test_slices_and_heads_are_no_phases_of_their_own():
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
         return sigmoid(o) * tanh(c), c
 
-    sizes = (("hidden_size", 32), ("input_size", 24))
+    sizes = (("hidden_size", 32), ("input_size", 48))
     for cell, phases in ((ca.cell(splitting), 2), (ca.cells.slstm, 2)):
         made = json.loads(programs(cell, sizes, (), frozenset(leaves(cell, sizes, ()))))
         for side in ("forward", "backward"):
@@ -85,7 +85,7 @@ def test_slices_and_heads_are_no_phases_of_their_own():
 
 def test_what_is_dear_to_compute_again_is_kept():
     """FastGRNN's gate and candidate, and not the sum that both are computed from."""
-    sizes = (("hidden_size", 32), ("input_size", 24))
+    sizes = (("hidden_size", 32), ("input_size", 48))
     cell = ca.cells.fast_grnn
     backward = json.loads(programs(cell, sizes, (), frozenset(leaves(cell, sizes, ()))))["backward"]
     assert not {"sigmoid", "tanh"} & {op for phase in backward["loop"] for op, *_ in phase[3]}
