@@ -98,14 +98,20 @@ def of_cells(about: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def report_on(found: dict[str, Any], options: argparse.Namespace) -> None:
-    """Prints the report and writes FILE and FILE.md; without --json a full run goes to benchmarks/results, a quick one
-    nowhere. Where the file is there, other parts and shapes in it stay."""
-    target = options.json or (None if options.quick else results.target(found["about"]))
+    """Prints the report and writes FILE and FILE.md. Where the file is there, other parts and shapes in it stay."""
+    target = options.json or (None if options.quick else kept_in(found["about"], options))
     if target and target.exists():
         found = results.merge(json.loads(target.read_text()), found)
     print("\n" + report.markdown(found))
     if target:
         results.write(target, found, report.markdown)
+
+
+def kept_in(about: dict[str, Any], options: argparse.Namespace) -> Path:
+    """A full run has a file of its own day; some parts or shapes go into this processor's last one, on whatever day."""
+    last = results.newest()
+    whole = options.parts == list(PARTS) and not options.shapes
+    return results.target(about if whole or not last or last["about"]["cpu"] != about["cpu"] else last["about"])
 
 
 if __name__ == "__main__":

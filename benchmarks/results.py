@@ -75,7 +75,8 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     rows = kept + new["rows"]
     there = {row["part"] for row in rows}
     missing = {part: why for part, why in (old["missing"] | new["missing"]).items() if part not in there}
-    return {"about": new["about"], "rates": old["rates"] | new["rates"], "missing": missing, "rows": rows}
+    about = new["about"] | {"date": old["about"]["date"]}  # the file's; each row says when it was measured
+    return {"about": about, "rates": old["rates"] | new["rates"], "missing": missing, "rows": rows}
 
 
 def write(path: Path, results: dict[str, Any], markdown: Callable[[dict[str, Any]], str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import carousel
+from benchmarks import __main__ as command
 from benchmarks import (
     agreement,
     cells,
@@ -190,6 +192,15 @@ def test_parts_merge() -> None:
     new = whole([result("lstm", "s", "forward", "b", 2.0), result("tf32", "s", "forward", "a", 3.0)])
     merged = results.merge(old, new)
     assert [row["ratio"] for row in merged["rows"]] == [1.0, 2.0, 3.0] and not merged["missing"]
+
+
+def test_parts_go_into_the_last_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    today, before = ({"cpu": "one", "date": date} for date in ("2026-02-02", "2026-01-01"))
+    monkeypatch.setattr(results, "newest", lambda: {"about": before})
+    full, some = (argparse.Namespace(parts=chosen, shapes=None) for chosen in (list(parts.PARTS), ["lstm"]))
+    assert command.kept_in(today, full).name == "2026-02-02-one.json"
+    assert command.kept_in(today, some).name == "2026-01-01-one.json"
+    assert command.kept_in(today | {"cpu": "two"}, some).name == "2026-02-02-two.json"
 
 
 def test_charts_say_the_same_each_time() -> None:
