@@ -51,7 +51,7 @@ class Call {
           packed_before(packed),
           time{arguments.T, arguments.B, arguments.reverse, arguments.lengths, arguments.resets},
           layout(plan_layout(program, time.T, time.B, arguments.total_rows(),
-                             Places<T>::block_bytes_per_step(program, time.B), sizeof(T), threads,
+                             Places<T>::block_bytes_per_step(program, time.B), {sizeof(T), kernels.group}, threads,
                              packed_before)),
           arena_(packed ? Arena::Memory::own : Arena::Memory::borrowed),
           places(program, arguments, time, layout.block_steps, arena_),

@@ -28,23 +28,24 @@ double row_work(const Program& program, const std::vector<Phase>& phases) {
 
 // Cycles of one step's loop for one thread of a grid, roughly: the tiles of the products bound by arithmetic, or by the
 // cache from which the weights come; the instructions; the meetings. Measured on a Zen 5 core with AVX-512.
-double step_cycles(const Program& program, int64_t rows, int columns, int64_t element_bytes) {
+double step_cycles(const Program& program, int64_t rows, int columns, Elements elements) {
     constexpr double kPerTileRow = 2, kSecondLevel = 6.5, kThirdLevel = 10.5, kSecondLevelBytes = 7e5;
     constexpr double kPerInstruction = 12, kMeeting = 800;
     double weights = 0, cycles = 0;
     for (const Phase& phase : program.loop)
         for (const Segment& s : phase.segments) {
             const MatrixUse& m = program.matrices[size_t(s.weight)];
-            weights += double(m.n * m.k * element_bytes) / columns;
+            weights += double(m.n * ceiling(m.k, elements.group) * elements.bytes) / columns;
         }
     const int64_t tiles = ceiling(rows, kTileRows);
     const double tile = kPerTileRow * double(rows) / double(tiles);
     const double first_tile = std::max(tile, weights > kSecondLevelBytes ? kThirdLevel : kSecondLevel);
-    const double per_k = first_tile + double(tiles - 1) * std::max(tile, kSecondLevel);
+    const double per_group = first_tile + double(tiles - 1) * std::max(tile, kSecondLevel);
     for (const Phase& phase : program.loop) {
         if (!phase.is_tile) continue;
         const double panels = double(ceiling(ceiling(phase.code.width, kPanel), columns));
-        for (const Segment& s : phase.segments) cycles += panels * per_k * double(program.matrices[size_t(s.weight)].k);
+        for (const Segment& s : phase.segments)
+            cycles += panels * per_group * double(ceiling(program.matrices[size_t(s.weight)].k, elements.group));
         cycles += panels * double(rows) * double(phase.instructions.size()) * kPerInstruction;
         if (columns > 1 && phase.meet) cycles += kMeeting;
     }
@@ -52,15 +53,15 @@ double step_cycles(const Program& program, int64_t rows, int columns, int64_t el
 }
 
 // Sharing columns has to be clearly better: threads that meet at every step suffer from whatever disturbs one of them.
-Grid plan_grid(const Program& program, int64_t B, int64_t element_bytes, double work, int threads) {
+Grid plan_grid(const Program& program, int64_t B, Elements elements, double work, int threads) {
     constexpr double kClearly = 0.9;
     threads = threads_worth(work, threads);
     if (threads <= 1 || B < 1) return {};
     Grid best{int(std::min<int64_t>(threads, B)), 1};
-    double best_cycles = kClearly * step_cycles(program, ceiling(B, best.bands), 1, element_bytes);
+    double best_cycles = kClearly * step_cycles(program, ceiling(B, best.bands), 1, elements);
     for (int columns = 2; columns <= threads; ++columns) {
         const int bands = int(std::min<int64_t>(threads / columns, B));
-        const double cycles = step_cycles(program, ceiling(B, bands), columns, element_bytes);
+        const double cycles = step_cycles(program, ceiling(B, bands), columns, elements);
         if (cycles >= best_cycles) continue;
         best_cycles = cycles;
         best = {bands, columns};
@@ -83,10 +84,10 @@ int threads_worth(double work, int threads) { return int(std::min<double>(thread
 void set_thread_worth(double multiply_adds) { thread_worth = multiply_adds; }
 
 Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
-                   int64_t element_bytes, int threads, bool packed) {
+                   Elements elements, int threads, bool packed) {
     Layout layout;
     layout.direct = !packed && total_rows <= kDirectRows;
-    layout.grid = plan_grid(program, B, element_bytes, work_of(program, total_rows), threads);
+    layout.grid = plan_grid(program, B, elements, work_of(program, total_rows), threads);
     int64_t steps = T;
     if (block_bytes_per_step > 0) steps = std::max<int64_t>(1, kBlockBytes / block_bytes_per_step);
     if (block_bytes_per_step > 0 && B > 0 && program.reduces()) steps = std::max(steps, ceiling(kReduceRows, B));

@@ -18,8 +18,13 @@ struct Layout {
     bool direct = false;  // weights are used where they lie, not packed
 };
 
+// Packed elements of weights: their size, and how many inner elements each holds.
+struct Elements {
+    int64_t bytes, group;
+};
+
 Layout plan_layout(const Program& program, int64_t T, int64_t B, int64_t total_rows, int64_t block_bytes_per_step,
-                   int64_t element_bytes, int threads, bool packed);
+                   Elements elements, int threads, bool packed);
 
 // Multiply-adds of a call, roughly, and how many of the threads they pay for.
 double work_of(const Program& program, int64_t total_rows);

@@ -151,11 +151,11 @@ def test_the_switch_of_the_backend(backend):
     assert torch.equal(double(x.double())[0], right)
 
 
-def test_what_is_permitted():
-    x = torch.zeros(1)
-    assert precision.permitted(x) is None and precision.lowered(x) is None
+def test_what_is_asked():
+    x, nothing, low = torch.zeros(1), (None, None), ("bfloat16", torch.bfloat16)
+    assert precision.asked(x) == nothing
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert precision.permitted(x) == "bfloat16" and precision.lowered(x) == torch.bfloat16
-        assert precision.permitted(x.double()) is None and precision.lowered(x.double()) is None
+        assert precision.asked(x) == low
+        assert precision.asked(x.double()) == nothing
     with torch.autocast("cpu", dtype=torch.float16):
-        assert precision.permitted(x) is None and precision.lowered(x) is None
+        assert precision.asked(x) == nothing

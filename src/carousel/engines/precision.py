@@ -14,21 +14,19 @@ from torch import Tensor
 from carousel.engines.constant import constant
 
 BFLOAT16 = "bfloat16"
+_SWITCH = torch.backends.mkldnn.rnn  # type: ignore[attr-defined]
 
 
-def permitted(x: Tensor) -> str | None:
-    """What the caller lets a layer that computes in the dtype of x round the factors of its products to."""
-    if x.device.type == "cpu" and x.dtype == torch.float32 and (lowered(x) is not None or _of_backend() == "bf16"):
-        return BFLOAT16
-    return None
-
-
-def lowered(x: Tensor) -> torch.dtype | None:
-    """The dtype of a layer's results where autocast asks for another: as of `torch.nn.LSTM`, bfloat16 on the CPU."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not torch.is_autocast_enabled("cpu"):
-        return None
-    asked = torch.get_autocast_dtype("cpu")
-    return asked if asked == torch.bfloat16 else None
+def asked(x: Tensor) -> tuple[str | None, torch.dtype | None]:
+    """What the caller lets a layer that computes in the dtype of x round the factors of its products to, outside of the
+    layer's own autocast block; and the dtype of its results where autocast asks for another: as of `torch.nn.LSTM`,
+    bfloat16 on the CPU.
+    """
+    if x.dtype is not torch.float32 or not x.is_cpu:
+        return None, None
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16:
+        return BFLOAT16, torch.bfloat16
+    return (BFLOAT16 if _of_backend() == "bf16" else None), None
 
 
 def rounded(
@@ -40,4 +38,4 @@ def rounded(
 
 @constant
 def _of_backend() -> str:
-    return torch.backends.mkldnn.rnn.fp32_precision  # type: ignore[attr-defined]
+    return _SWITCH.fp32_precision

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
 from carousel.engines.params import Direction, Parameters, each
-from carousel.engines.precision import lowered, permitted, rounded
+from carousel.engines.precision import asked, rounded
 from carousel.layers import checkpoint
 from carousel.layers.inputs import AXES, Lengths, read_input, read_resets, read_sides, read_states, without_autocast
 from carousel.layers.masks import mask
@@ -95,7 +95,7 @@ def forward(
     form, x, lengths = read_input(stack.name, x, stack.batch_first, sizes["input_size"], weight, lengths, stack.dims)
     if weight is not None and x.dtype != weight.dtype:
         x = x.to(weight.dtype)  # autocast made it what it is
-    precision, result = permitted(x), lowered(x)
+    precision, result = asked(x)
     if precision is not None:
         weights = [own.at(precision) for own in weights]
     states = read_states(form, hx, cell.states, stack.state_shapes, len(ends), x)
