@@ -1,7 +1,8 @@
 // Formats: how the factors of products are held. Sums are of type Value in all of them.
 //
 // A product runs along groups of kGroup inner elements. The weights of a group are one packed element a column; a row's
-// elements of a group are kSources elements, which are multiplied in kParts steps.
+// elements of a group are kSources elements, which are multiplied in kParts steps. Before the groups stand kHead elements
+// a column, and kSourceHead of a row, which `total` may need to turn a sum into what it stands for.
 
 template <class T>
 struct Plain {
@@ -9,12 +10,14 @@ struct Plain {
     using Packed = T;
     using Source = T;
     using Factor = Vec<T>;
-    static constexpr int64_t kGroup = 1, kSources = 1;
+    using Sum = Vec<T>;
+    static constexpr int64_t kGroup = 1, kSources = 1, kHead = 0, kSourceHead = 0;
     static constexpr int kParts = 1;
 
     static Factor weights(const Packed* p, int) { return load(p); }
     static Factor source(const Source* p, int64_t, int) { return all(*p); }
     static void multiply_add(Vec<T>& sum, Factor x, Factor row) { sum += x * row; }
+    static Vec<T> total(Sum sum, const Packed*, int64_t, const Source*) { return sum; }
 
     static Vec<T> neighbours(const T* from) { return load(from); }
     static Packed pack(const T* from, int64_t, int64_t) { return *from; }
@@ -43,7 +46,8 @@ inline Vec<float> load_within(const float* row, int64_t j, int64_t n) {
 struct Bfloat16 {
     using Value = float;
     using Packed = uint32_t;
-    static constexpr int64_t kGroup = 2;
+    using Sum = Vec<float>;
+    static constexpr int64_t kGroup = 2, kHead = 0, kSourceHead = 0;
 
 #if defined(__AVX512BF16__)
     using Source = uint32_t;
@@ -87,6 +91,8 @@ struct Bfloat16 {
     }
 #endif
 
+    static Vec<float> total(Sum sum, const Packed*, int64_t, const Source*) { return sum; }
+
     // Elements 0 .. 2L of a row, as L pairs.
     static Vec<float> neighbours(const float* from) { return (Vec<float>)pairs(load(from), load(from + kLanes<float>)); }
     static Packed pack(const float* from, int64_t stride, int64_t left) {
@@ -99,6 +105,93 @@ struct Bfloat16 {
     }
 };
 
+// Four whole numbers of a byte each, for inference: weights within 127 of zero, in steps of their own for each column of
+// the result; elements of a row likewise, plus 128, since the instruction multiplies numbers without sign by numbers with
+// one. A column's head are its step, and what the 128 add to its sum; a row's head is its step. Sums are exact, so all
+// instruction sets give the same.
+struct Int8 {
+    using Value = float;
+    using Packed = uint32_t;
+    using Source = uint32_t;
+    using Sum = IntVec<float>;
+    static constexpr int64_t kGroup = 4, kSources = 1, kHead = 2, kSourceHead = kLanes<float>;
+
+#if defined(__AVX512VNNI__)
+    using Factor = Bits<float>;
+    static constexpr int kParts = 1;
+
+    static Factor weights(const Packed* p, int) { return load_bits(p); }
+    static Factor source(const Source* p, int64_t, int) { return Factor{} + *p; }
+    static void multiply_add(Sum& sum, Factor x, Factor row) {
+        sum = (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)row);
+    }
+#else
+    using Factor = IntVec<float>;
+    static constexpr int kParts = 4;
+
+    static Factor weights(const Packed* p, int part) { return (Factor)(load_bits(p) << (24 - 8 * part)) >> 24; }
+    static Factor source(const Source* p, int64_t, int part) { return Factor{} + int32_t(*p >> 8 * part & 255); }
+    static void multiply_add(Sum& sum, Factor x, Factor row) { sum += x * row; }
+#endif
+
+    static Vec<float> total(Sum sum, const Packed* column, int64_t stride, const Source* row) {
+        const Vec<float> step = (Vec<float>)load_bits(column - 2 * stride);
+        const Sum exact = sum - (Sum)load_bits(column - stride);
+        Vec<float> total = __builtin_convertvector(exact, Vec<float>) * (step * reinterpret_cast<const float*>(row)[-1]);
+        asm("" : "+m"(total));  // else it is fused with the sum that follows in tiles of some heights, and rounds otherwise
+        return total;
+    }
+
+    // How many steps make 1, where 127 make the largest of some numbers. A NaN among them makes the step NaN.
+    static float inverse(float largest) { return largest > 0 ? 127.0f / largest : 0; }
+    static Bits<float> whole(Vec<float> x) { return (Bits<float>)(x + Constants<float>::magic); }
+
+    static float largest(const float* row, int64_t n) {
+        Vec<float> most{};
+        for (int64_t j = 0; j < n; j += kLanes<float>) {
+            const Vec<float> x = abs_of<float>(load_within(row, j, n));
+            most = (x > most) | (x != x) ? x : most;
+        }
+        float found = 0;
+        for (int64_t i = 0; i < kLanes<float>; ++i) found = most[i] > found || most[i] != most[i] ? most[i] : found;
+        return found;
+    }
+
+    static void convert_row(const float* row, int64_t n, Source* out) {
+        typedef uint8_t Bytes __attribute__((vector_size(kLanes<float>)));
+        const float most = largest(row, n), steps = inverse(most);
+        reinterpret_cast<float*>(out)[kSourceHead - 1] = most / 127.0f;
+        auto* bytes = reinterpret_cast<uint8_t*>(out + kSourceHead);
+        for (int64_t j = 0; j < n; j += kLanes<float>) {
+            const Bits<float> x = whole(load_within(row, j, n) * steps + 128.0f) & 255u;
+            const Bytes narrow = __builtin_convertvector(x, Bytes);
+            __builtin_memcpy(bytes + j, &narrow, sizeof narrow);
+        }
+    }
+
+    // A column of a panel with its head: k elements that stand `stride` apart.
+    static void pack_column(const float* from, int64_t stride, int64_t k, Packed* out, int64_t columns) {
+        float most = 0;
+        for (int64_t i = 0; i < k; ++i) {
+            const float x = from[i * stride] < 0 ? -from[i * stride] : from[i * stride];
+            most = x > most || x != x ? x : most;
+        }
+        const float steps = inverse(most), step = most / 127.0f;
+        int32_t sum = 0;
+        __builtin_memcpy(out, &step, sizeof step);
+        for (int64_t g = 0; g * kGroup < k; ++g) {
+            uint32_t word = 0;
+            for (int64_t i = g * kGroup; i < k && i < (g + 1) * kGroup; ++i) {
+                const auto x = int8_t(whole(all(from[i * stride] * steps))[0]);
+                sum += x;
+                word |= uint32_t(uint8_t(x)) << 8 * (i % kGroup);
+            }
+            out[(kHead + g) * columns] = word;
+        }
+        out[columns] = uint32_t(128 * sum);
+    }
+};
+
 template <class F>
 constexpr int64_t groups(int64_t n) {
     return (n + F::kGroup - 1) / F::kGroup;
@@ -108,7 +201,7 @@ constexpr int64_t groups(int64_t n) {
 template <class F>
 constexpr int64_t converted(int64_t n) {
     constexpr int64_t L = kLanes<typename F::Value>;
-    return (groups<F>(n) * F::kSources + L - 1) / L * L;
+    return F::kSourceHead + (groups<F>(n) * F::kSources + L - 1) / L * L;
 }
 
 // Converts rows of some width, and turns the table of their addresses to the converted ones.

@@ -126,7 +126,7 @@ struct Kernels {
                          T** lines_of_groups);
     void (*matrix_gradient)(const MatrixGradientCall<T>&);
     void (*vector_gradient)(const VectorGradientCall<T>&);
-    int64_t group;  // inner elements that a packed element of weights holds
+    int64_t group, head;  // inner elements that a packed element of weights holds, and elements before them in a column
     // Turns a table of rows of some width to converted ones, which begin at `out`, `converted(width)` elements each.
     // Null where products meet rows as they are.
     void (*convert)(T** rows, int64_t count, int64_t width, T* out);

@@ -20,20 +20,22 @@ using namespace carousel;
 
 namespace {
 
-// Whether factors of products are rounded to less than dtype. Throws std::invalid_argument for what there is not.
-bool is_low(const std::string& dtype, const std::optional<std::string>& precision) {
+using Name = std::optional<std::string>;
+
+// What factors of products are rounded to, of some names besides dtype. Throws std::invalid_argument for what is not there.
+Precision find_precision(const std::string& dtype, const Name& precision, const std::vector<std::string>& lower) {
     if (dtype != "float32" && dtype != "float64")
         throw std::invalid_argument("run: dtype is \"" + dtype + "\", expected \"float32\" or \"float64\"");
-    const bool low = precision && *precision != dtype;
-    if (low && (dtype != "float32" || *precision != "bfloat16"))
-        throw std::invalid_argument("run: precision is \"" + *precision + "\", expected \"" + dtype + "\"" +
-                                    (dtype == "float32" ? " or \"bfloat16\"" : ""));
-    return low;
+    if (!precision || *precision == dtype) return Precision::float32;
+    std::string known = "\"" + dtype + "\"";
+    for (size_t i = 0; dtype == "float32" && i < lower.size(); ++i) {
+        if (*precision == lower[i]) return Precision(i + 1);
+        known += " or \"" + lower[i] + "\"";
+    }
+    throw std::invalid_argument("run: precision is \"" + *precision + "\", expected " + known);
 }
 
-const Kernels<float>& float_kernels(bool low) {
-    return *variant().float_kernels[int(low ? Precision::bfloat16 : Precision::float32)];
-}
+const Kernels<float>& float_kernels(Precision precision) { return *variant().float_kernels[int(precision)]; }
 
 std::vector<Tensor> read_tensors(nb::list tensors) {
     std::vector<Tensor> given;
@@ -43,8 +45,8 @@ std::vector<Tensor> read_tensors(nb::list tensors) {
 }
 
 void run(Binding& binding, const std::string& dtype, int64_t T, int64_t B, nb::list tensors, uintptr_t lengths,
-         uintptr_t resets, int threads, const std::optional<std::string>& precision) {
-    const bool low = is_low(dtype, precision);
+         uintptr_t resets, int threads, const Name& name) {
+    const Precision precision = find_precision(dtype, name, {"bfloat16"});
     const std::vector<Tensor> given = read_tensors(tensors);
     std::vector<Run> runs = binding.runs(given, dtype == "float32" ? 4 : 8);
     for (Run& run : runs) {
@@ -55,16 +57,17 @@ void run(Binding& binding, const std::string& dtype, int64_t T, int64_t B, nb::l
     }
     nb::gil_scoped_release released;
     if (dtype == "float32")
-        run_programs(runs, threads, float_kernels(low));
+        run_programs(runs, threads, float_kernels(precision));
     else
         run_programs(runs, threads, *variant().double_kernels);
 }
 
 std::shared_ptr<Packed> pack_binding(const Binding& binding, const std::string& dtype, nb::list tensors,
-                                     const std::optional<std::string>& precision) {
-    const bool low = is_low(dtype, precision);
+                                     const Name& name) {
+    const Precision precision = find_precision(dtype, name, {"bfloat16", "int8"});
     const std::vector<Tensor> given = read_tensors(tensors);
-    return dtype == "float32" ? pack(binding, given, float_kernels(low)) : pack(binding, given, *variant().double_kernels);
+    if (dtype == "float64") return pack(binding, given, *variant().double_kernels);
+    return pack(binding, given, float_kernels(precision));
 }
 
 std::unique_ptr<Session> session(const std::vector<std::pair<std::shared_ptr<Packed>, nb::list>>& layers, int64_t T,
@@ -91,7 +94,7 @@ NB_MODULE(_core, m) {
              "Runs the programs. A tensor is its address and its strides in elements, or None. `precision` is what the "
              "factors of products are rounded to: dtype (or None), or \"bfloat16\" where that is float32.")
         .def("pack", &pack_binding, nb::arg("dtype"), nb::arg("tensors"), nb::arg("precision") = nb::none(),
-             nb::keep_alive<0, 1>(), "Packs the matrices of a forward program; nobody reads them afterwards.");
+             nb::keep_alive<0, 1>(), "Packs the matrices of a forward program, for `session`, also in \"int8\"; nobody reads them afterwards.");
     nb::class_<Packed>(m, "Packed", "A forward program with packed matrices. Made by `Binding.pack`.");
     nb::class_<Session>(m, "Session", "Calls prepared once, of one layer after the other. Made by `session`.")
         .def(

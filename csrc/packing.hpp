@@ -22,19 +22,10 @@ void pack_general(const Weight<typename F::Value>& w, const typename F::Value* b
         }
 }
 
-// Packs one panel of a weight; columns past its width become zeros, and all of them where there is no weight.
-template <class F>
-void pack_panel(const Weight<typename F::Value>& w, int64_t panel) {
-    using T = typename F::Value;
+template <class F, class T = typename F::Value>
+void pack_columns(const Weight<T>& w, const T* base, int64_t columns, int64_t height, typename F::Packed* out,
+                  int64_t stride) {
     constexpr int64_t L = kLanes<T>;
-    const int64_t height = groups<F>(w.k);
-    auto* out = reinterpret_cast<typename F::Packed*>(w.packed) + panel * height * kPanel;
-    const int64_t given = w.data ? w.n - panel * kPanel : 0, columns = given < kPanel ? given : kPanel;
-    const int64_t stride = panel_stride<T>(w.n, panel);
-    for (int64_t g = 0; g < height; ++g)
-        for (int64_t n = columns; n < stride; ++n) out[g * stride + n] = 0;
-    if (!columns) return;
-    const T* base = w.data + panel * kPanel * w.stride_n;
     if (w.stride_n == 1) {
         for (int64_t g = 0; g < height; ++g) {
             const T* rows[F::kGroup];
@@ -50,4 +41,22 @@ void pack_panel(const Weight<typename F::Value>& w, int64_t panel) {
         pack_general<F>(w, base, whole_n, columns, g, g + L, out, stride);
     }
     pack_general<F>(w, base, 0, columns, whole_g, height, out, stride);
+}
+
+// Packs one panel of a weight; columns past its width become zeros, and all of them where there is no weight.
+template <class F>
+void pack_panel(const Weight<typename F::Value>& w, int64_t panel) {
+    using T = typename F::Value;
+    const int64_t height = F::kHead + groups<F>(w.k);
+    auto* out = reinterpret_cast<typename F::Packed*>(w.packed) + panel * height * kPanel;
+    const int64_t given = w.data ? w.n - panel * kPanel : 0, columns = given < kPanel ? given : kPanel;
+    const int64_t stride = panel_stride<T>(w.n, panel);
+    for (int64_t g = 0; g < height; ++g)
+        for (int64_t n = columns; n < stride; ++n) out[g * stride + n] = 0;
+    if (!columns) return;
+    const T* base = w.data + panel * kPanel * w.stride_n;
+    if constexpr (F::kHead > 0)
+        for (int64_t n = 0; n < columns; ++n) F::pack_column(base + n * w.stride_n, w.stride_k, w.k, out + n, stride);
+    else
+        pack_columns<F>(w, base, columns, height, out, stride);
 }

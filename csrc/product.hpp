@@ -11,18 +11,29 @@ int64_t panel_stride(int64_t width, int64_t panel) {
 constexpr int64_t kShort = 1;  // a matrix of so small depth shares the sum of the next: nothing was rounded yet
 
 // Writes sums, onto a start if there is one, and begins anew.
-template <class T, int M, int N>
-inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, Vec<T> (&sum)[M][N]) {
+template <class F, int M, int N, class T = typename F::Value>
+inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, typename F::Sum (&sum)[M][N],
+                     const typename F::Packed* w, int64_t stride, const typename F::Source* const* a) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
         T* const to = dst[m] + column;
         const T* const from = start ? (*start)[m] + column : nullptr;
 #pragma GCC unroll 8
         for (int v = 0; v < N; ++v) {
-            store<T>(to + v * kLanes<T>, from ? load(from + v * kLanes<T>) + sum[m][v] : sum[m][v]);
-            sum[m][v] = Vec<T>{};
+            const Vec<T> total = F::total(sum[m][v], w + v * kLanes<T>, stride, a[m]);
+            store<T>(to + v * kLanes<T>, from ? load(from + v * kLanes<T>) + total : total);
+            sum[m][v] = typename F::Sum{};
         }
     }
+}
+
+// A single row is bound by the cache from which its weights come, and processors do not read ahead past a page: 74 us
+// instead of 86 for one step of an LSTM with 512 units, whose 8 MB come from the third level. Smaller formats gain nothing.
+template <class F, int M, int N>
+inline void fetch_ahead(const typename F::Packed* p) {
+    constexpr int64_t line = 64 / int64_t(sizeof(typename F::Packed)), ahead = 4 * kPanel;
+    if constexpr (M == 1 && F::kGroup == 1)
+        for (int64_t i = 0; i < N * kVectorBytes / 64; ++i) __builtin_prefetch(p + ahead + i * line);
 }
 
 // Packed weights: the whole tile stands in registers. Rows of the result are always whole vectors. P products of the
@@ -31,7 +42,7 @@ inline void add_tile(Reference<T> dst, const Reference<T>* start, int column, Ve
 template <class F, int P, int M, int N, class T = typename F::Value>
 inline void packed_tile(const TileCall<T>& call, const Product* products, const Reference<T>* refs, int64_t panel,
                         int64_t first_row, int column) {
-    Vec<T> sum[P][M][N] = {};
+    typename F::Sum sum[P][M][N] = {};
     bool begun = false;
     for (int s = 0; s < products->segment_count; ++s) {
         const Segment& first = products->segments[s];
@@ -42,12 +53,14 @@ inline void packed_tile(const TileCall<T>& call, const Product* products, const 
 #pragma GCC unroll 8
         for (int p = 0; p < P; ++p)
             w[p] = reinterpret_cast<const typename F::Packed*>(call.weights[products[p].segments[s].weight].packed) +
-                   panel * height * kPanel + column;
+                   panel * (F::kHead + height) * kPanel + F::kHead * stride + column;
 #pragma GCC unroll 8
         for (int m = 0; m < M; ++m)
             a[m] = reinterpret_cast<const typename F::Source*>(
-                call.tables[call.code->operand_count + first.source][first_row + m]);
-        for (int64_t g = 0; g < height; ++g)
+                       call.tables[call.code->operand_count + first.source][first_row + m]) +
+                   F::kSourceHead;
+        for (int64_t g = 0; g < height; ++g) {
+            for (int p = 0; p < P; ++p) fetch_ahead<F, M, N>(w[p] + g * stride);
 #pragma GCC unroll 2
             for (int part = 0; part < F::kParts; ++part) {
                 typename F::Factor row[P][N];
@@ -64,11 +77,12 @@ inline void packed_tile(const TileCall<T>& call, const Product* products, const 
                         for (int v = 0; v < N; ++v) F::multiply_add(sum[p][m][v], x, row[p][v]);
                 }
             }
-        if (height <= kShort && s + 1 < products->segment_count) continue;
+        }
+        if (!F::kHead && height <= kShort && s + 1 < products->segment_count) continue;
 #pragma GCC unroll 8
         for (int p = 0; p < P; ++p) {
             const int start = begun ? products[p].dst : products[p].init;
-            add_tile<T, M, N>(refs[products[p].dst], start < 0 ? nullptr : &refs[start], column, sum[p]);
+            add_tile<F, M, N>(refs[products[p].dst], start < 0 ? nullptr : &refs[start], column, sum[p], w[p], stride, a);
         }
         begun = true;
     }

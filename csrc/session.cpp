@@ -32,6 +32,9 @@ struct PackedProgram : Packed {
 template <class T>
 std::shared_ptr<Packed> pack_program(const Binding& binding, const std::vector<Tensor>& tensors, const Kernels<T>& kernels) {
     const Run run = only_run<T>(binding, tensors);
+    constexpr int64_t most = int64_t(1) << 16;  // products of bytes with a larger sum leave 32 bits
+    for (const MatrixUse& m : run.program.matrices)
+        if (kernels.head && m.k > most) fail("a matrix of " + std::to_string(m.k) + " columns is too large for int8");
     return std::make_shared<PackedProgram<T>>(binding, run, kernels);
 }
 

@@ -8,8 +8,10 @@ namespace carousel {
 #define CAROUSEL_DECLARE(name)                             \
     extern const Kernels<float> kernels_##name##_float;    \
     extern const Kernels<double> kernels_##name##_double;  \
-    extern const Kernels<float> kernels_##name##_bfloat16
-#define CAROUSEL_VARIANT(name) {#name, &kernels_##name##_double, {&kernels_##name##_float, &kernels_##name##_bfloat16}}
+    extern const Kernels<float> kernels_##name##_bfloat16; \
+    extern const Kernels<float> kernels_##name##_int8
+#define CAROUSEL_VARIANT(name) \
+    {#name, &kernels_##name##_double, {&kernels_##name##_float, &kernels_##name##_bfloat16, &kernels_##name##_int8}}
 
 #if defined(__aarch64__)
 CAROUSEL_DECLARE(neon);
@@ -19,6 +21,7 @@ CAROUSEL_DECLARE(baseline);
 CAROUSEL_DECLARE(avx2);
 CAROUSEL_DECLARE(avx512);
 extern const Kernels<float> kernels_avx512bf16_bfloat16;
+extern const Kernels<float> kernels_avx512bf16_int8;
 #endif
 #endif
 
@@ -33,8 +36,10 @@ std::vector<Variant> find_variants() {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512bw")) {
-        if (__builtin_cpu_supports("avx512bf16"))
-            found.push_back({"avx512bf16", &kernels_avx512_double, {&kernels_avx512_float, &kernels_avx512bf16_bfloat16}});
+        if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+            found.push_back({"avx512bf16",
+                             &kernels_avx512_double,
+                             {&kernels_avx512_float, &kernels_avx512bf16_bfloat16, &kernels_avx512bf16_int8}});
         found.push_back(CAROUSEL_VARIANT(avx512));
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(CAROUSEL_VARIANT(avx2));

@@ -20,7 +20,7 @@ from carousel.layers import stack as driver
 from carousel.layers.inputs import Form, read_sides
 from carousel.layers.masks import mask
 
-PRECISIONS = {torch.float32: ("float32", "bfloat16"), torch.float64: ("float64",)}
+PRECISIONS = {torch.float32: ("float32", "bfloat16", "int8"), torch.float64: ("float64",)}
 
 
 class Snapshot:

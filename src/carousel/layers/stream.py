@@ -29,8 +29,9 @@ class Stream:
         layer: a `Recurrent`, `LSTM`, `GRU` or `RNN` on the CPU that is not bidirectional.
         batch_size: B, how many sequences run side by side.
         threads: how many threads it may use, where they pay; None is `torch.get_num_threads()`.
-        precision: what the factors of products are rounded to: None for the layer's dtype, or "bfloat16" where that is
-            float32, which halves what a step reads. Sums and states stay in the layer's dtype.
+        precision: what the factors of products are rounded to: None for the layer's dtype, or where that is float32
+            "bfloat16" or "int8", with which a step reads a half or a quarter of the bytes. With "int8" the steps in
+            which weights and inputs are counted are chosen for each row. Sums and states stay in the layer's dtype.
         sides: the cell's side inputs given once a sequence, (B, w).
 
     The output of a call is overwritten by the next one: `clone()` it to keep it. There are no gradients. The stream has
