@@ -17,12 +17,12 @@ import carousel as ca
 from benchmarks import timing
 from benchmarks.grid import Shape
 
-OURS, LOW = "carousel.Stream", "carousel.Stream bfloat16"
+OURS, LOW, INT8 = "carousel.Stream", "carousel.Stream bfloat16", "carousel.Stream int8"
 THEIRS = ("torch.nn.LSTM", "torch.nn.LSTMCell")
 QUANTISED = "torch.nn.LSTM, dynamic int8"
-STEP = {OURS: THEIRS, LOW: (QUANTISED,)}
-CHUNKS = {OURS: ("torch.nn.LSTM",), LOW: (QUANTISED,)}
-TOLERANCES = {LOW: 3e-2, QUANTISED: 1e-1}  # of the norm; the others 1e-5
+STEP = {OURS: THEIRS, LOW: (QUANTISED,), INT8: (QUANTISED,)}
+CHUNKS = {OURS: ("torch.nn.LSTM",), LOW: (QUANTISED,), INT8: (QUANTISED,)}
+TOLERANCES = {LOW: 3e-2, INT8: 1e-1, QUANTISED: 1e-1}  # of the norm; the others 1e-5
 STEPS = 50  # of the sequence on which sides must agree
 
 
@@ -44,6 +44,7 @@ def ways(shape: Shape, seed: int) -> dict[str, Way]:
         QUANTISED: layer(quantised(theirs), x),
         OURS: stream(theirs, x, None),
         LOW: stream(theirs, x, "bfloat16"),
+        INT8: stream(theirs, x, "int8"),
     }
     check(theirs, found, shape)
     return found

@@ -266,7 +266,9 @@ def linear(x: Any, h: Any, p: Any) -> Any:
 
 def test_precisions_that_there_are_not() -> None:
     layer = ca.LSTM(3, 4)
-    refused(lambda: ca.Stream(layer, precision="float16"), ValueError, "precision is 'float16', expected one of: float32")
+    refused(
+        lambda: ca.Stream(layer, precision="float16"), ValueError, "precision is 'float16', expected one of: float32"
+    )
     refused(lambda: ca.Stream(layer.double(), precision="int8"), ValueError, "expected one of: float64")
 
 
