@@ -127,6 +127,7 @@ template <class T>
 void add_vector_gradient(const VectorGradientCall<T>& call) {
     constexpr int64_t L = kLanes<T>;
     int64_t j = call.first;
+    for (; j + 8 * L <= call.last; j += 8 * L) vector_gradient_columns<T, 8>(call, j, 8 * L);
     for (; j + 4 * L <= call.last; j += 4 * L) vector_gradient_columns<T, 4>(call, j, 4 * L);
     for (; j + L <= call.last; j += L) vector_gradient_columns<T, 1>(call, j, L);
     if (j < call.last) vector_gradient_columns<T, 1>(call, j, call.last - j);

@@ -80,6 +80,30 @@ void softmax_grad_row(T* out, int64_t width, RowView<T> d, RowView<T> s) {
     write_row<T>(out, width, [&](int64_t j, int64_t left) { return s.at(j, left) * (d.at(j, left) - along); });
 }
 
+// Sums of N neighbours each, of N vectors in a row: evens and odds are added until one vector is left.
+template <class T, int N>
+inline Vec<T> neighbours(const T* x) {
+    if constexpr (N == 1) {
+        return load(x);
+    } else {
+        Vec<T> even, odd;
+        deal<T>(neighbours<T, N / 2>(x), neighbours<T, N / 2>(x + N / 2 * kLanes<T>), even, odd);
+        return even + odd;
+    }
+}
+
+template <class T>
+void block_sums(T* out, const T* x, int64_t width, int64_t n) {
+    int64_t j = 0;
+    for (; (n == 2 || n == 4) && j + kLanes<T> <= width; j += kLanes<T>)
+        store<T>(out + j, n == 2 ? neighbours<T, 2>(x + j * n) : neighbours<T, 4>(x + j * n));
+    for (; j < width; ++j) {
+        T sum = 0;
+        for (int64_t i = 0; i < n; ++i) sum += x[j * n + i];
+        out[j] = sum;
+    }
+}
+
 template <class T>
 void move_columns(const RowCall<T>& call, int64_t r, T* out) {
     const T* x = call.sources[0][r];
@@ -94,11 +118,7 @@ void move_columns(const RowCall<T>& call, int64_t r, T* out) {
                     store_part<T>(out + i, all(x[j]), width - i);
             }
     } else if (call.op == RowOp::blocksum) {
-        for (int64_t j = 0; j < width; ++j) {
-            T sum = 0;
-            for (int64_t i = 0; i < n; ++i) sum += x[j * n + i];
-            out[j] = sum;
-        }
+        block_sums(out, x, width, n);
     } else if (call.op == RowOp::slice) {
         copy_row(out, x + n, width);
     } else if (call.op == RowOp::pad) {

@@ -33,27 +33,34 @@ def test_instruction(op, dtype):
         np.testing.assert_allclose(got, want, rtol=2e-6 if dtype == np.float32 else 1e-14, atol=1e-6, err_msg=variant)
 
 
-# operation: (widths of sources, n, width of the result)
-ROW_CASES = {
-    "mean": ([19], 0, 1),
-    "sum": ([19], 0, 1),
-    "softmax": ([19], 0, 19),
-    "normalize": ([70], 0, 70),
-    "rstd": ([70], 0, 1),
-    "normalize_grad": ([70, 70, 1], 0, 70),
-    "softmax_grad": ([19, 19], 0, 19),
-    "expand": ([5], 3, 15),
-    "blocksum": ([15], 3, 5),
-    "slice": ([19], 4, 9),
-    "pad": ([9], 4, 19),
-    "concat": ([3, 1, 70], 0, 74),
-}
+# operation, widths of sources, n, width of the result
+ROW_CASES = [
+    ("mean", [19], 0, 1),
+    ("sum", [19], 0, 1),
+    ("sum", [150], 0, 1),
+    ("softmax", [19], 0, 19),
+    ("normalize", [70], 0, 70),
+    ("rstd", [70], 0, 1),
+    ("normalize_grad", [70, 70, 1], 0, 70),
+    ("softmax_grad", [19, 19], 0, 19),
+    ("expand", [5], 3, 15),
+    ("expand", [3], 25, 75),
+    ("blocksum", [15], 3, 5),
+    ("blocksum", [38], 2, 19),
+    ("blocksum", [76], 4, 19),
+    ("slice", [19], 4, 9),
+    ("pad", [9], 4, 19),
+    ("concat", [3, 1, 70], 0, 74),
+]
+
+
+def test_every_row_operation_has_a_case():
+    assert {op for op, *_ in ROW_CASES} == set(ROW)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("op", sorted(ROW))
-def test_row_operation(op, dtype):
-    widths, n, width = ROW_CASES[op]
+@pytest.mark.parametrize(("op", "widths", "n", "width"), ROW_CASES)
+def test_row_operation(op, widths, n, width, dtype):
     B = 5
     rng = np.random.default_rng(2)
     sources = [rng.normal(size=(1, B, w)).astype(dtype) for w in widths]
