@@ -169,6 +169,16 @@ def measure(cell: Cell, shape: Shape, threads: int, options: argparse.Namespace)
     return [known | row for row in found]
 
 
+def fits(cell: Cell, shape: Shape) -> bool:
+    """Whether the cell can be of that size: blocks and heads divide the hidden units of some."""
+    try:
+        cell.check_sizes(sizes(cell, shape))
+    except ValueError as error:
+        print(f"left out: {error}", flush=True)
+        return False
+    return True
+
+
 def markdown(found: dict[str, Any]) -> str:
     """A line for each cell and shape: the best rival, and how many times as fast we are."""
     facts = found["about"]
@@ -205,8 +215,9 @@ def main() -> None:
     try:
         for threads in options.threads:
             for name in options.cells:
-                for shape in options.shapes:
-                    measured = measure(getattr(ca.cells, name), shape, threads, options)
+                cell = getattr(ca.cells, name)
+                for shape in (shape for shape in options.shapes if fits(cell, shape)):
+                    measured = measure(cell, shape, threads, options)
                     ours = [f"{row['ratio']:.2f} of {row['best']}" for row in measured if row["side"] == OURS]
                     print(f"{name} {shape.name} {threads}: " + ", ".join(ours), flush=True)
                     rows += measured
