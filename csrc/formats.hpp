@@ -150,7 +150,7 @@ struct Int8 {
         Vec<float> most{};
         for (int64_t j = 0; j < n; j += kLanes<float>) {
             const Vec<float> x = abs_of<float>(load_within(row, j, n));
-            most = (x > most) | (x != x) ? x : most;
+            most = ((x > most) | (x != x)) ? x : most;
         }
         float found = 0;
         for (int64_t i = 0; i < kLanes<float>; ++i) found = most[i] > found || most[i] != most[i] ? most[i] : found;
