@@ -1,5 +1,5 @@
 // The interpreter of elementwise code over one tile: instruction after instruction, while the tile is in the first
-// cache. Every operand is rows of whole vectors; what is narrower was staged before.
+// cache.
 
 template <class T>
 struct Reference {
@@ -13,54 +13,95 @@ struct Reference {
     }
 };
 
+// Every row has some whole vectors, and then `rest` columns of one more. Where the result is `bounded`, columns beyond
+// belong to others.
 template <class T>
 struct TileShape {
-    int rows, vectors;
+    int rows, whole, rest;
+    bool bounded = false;
+
+    TileShape(int rows, int64_t columns) : rows(rows), whole(int(columns / kLanes<T>)), rest(int(columns % kLanes<T>)) {}
+
+    int vectors() const { return whole + (rest > 0); }
+
+    TileShape with_bounds(bool b) const {
+        TileShape s = *this;
+        s.bounded = b;
+        return s;
+    }
 };
 
-// out = f(loads): all results of a row first, then the stores, so that the vectors of a row overlap. V is the number
-// of vectors of a whole tile, or 0 for as many as the shape says.
+// How an instruction reads a vector: all of it, or what is there of the last.
+struct Whole {
+    template <class T>
+    Vec<T> operator()(const T* p) const {
+        return load(p);
+    }
+};
+
+struct Rest {
+    int columns;
+
+    template <class T>
+    Vec<T> operator()(const T* p) const {
+        return load_part(p, columns);
+    }
+};
+
+// out = f(loads). In a whole tile of V vectors all results of a row come first, then the stores, so that they overlap.
 template <int V, class T, class F>
-inline void map_rows(TileShape<T> s, Reference<T> d, F f) {
-    constexpr int L = kLanes<T>;
+inline void map_whole(TileShape<T> s, Reference<T> d, F f) {
     for (int m = 0; m < s.rows; ++m) {
         T* out = d[m];
         auto at = f(m);
-        if constexpr (V == 0) {
-            for (int v = 0; v < s.vectors; ++v) store<T>(out + v * L, at(v * L));
-        } else {
-            Vec<T> result[V];
+        Vec<T> result[V];
 #pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) result[v] = at(v * L);
+        for (int v = 0; v < V; ++v) result[v] = at(v * kLanes<T>, Whole{});
 #pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) store<T>(out + v * L, result[v]);
-        }
+        for (int v = 0; v < V; ++v) store<T>(out + v * kLanes<T>, result[v]);
+    }
+}
+
+template <class T, class F>
+inline void map_part(TileShape<T> s, Reference<T> d, F f) {
+    for (int m = 0; m < s.rows; ++m) {
+        T* out = d[m];
+        auto at = f(m);
+        int j = 0;
+        for (int v = 0; v < s.whole; ++v, j += kLanes<T>) store<T>(out + j, at(j, Whole{}));
+        if (!s.rest) continue;
+        const Vec<T> last = at(j, Rest{s.rest});
+        if (s.bounded)
+            store_part<T>(out + j, last, s.rest);
+        else
+            store<T>(out + j, last);
     }
 }
 
 template <class T, class F>
 inline void map_tile(TileShape<T> s, Reference<T> d, F f) {
-    constexpr int whole = kPanel / kLanes<T>, unrolled = whole <= 8 ? whole : 0;
-    if (s.vectors == whole)
-        map_rows<unrolled>(s, d, f);
-    else
-        map_rows<0>(s, d, f);
+    constexpr int whole = kPanel / kLanes<T>;
+    if constexpr (whole <= 8)
+        if (s.whole == whole) return map_whole<whole>(s, d, f);
+    map_part(s, d, f);
 }
 
 template <class T, class F>
 inline void map1(TileShape<T> s, Reference<T> d, Reference<T> a, F f) {
-    map_tile(s, d, [=](int m) { return [=, x = a[m]](int j) { return f(load<T>(x + j)); }; });
+    map_tile(s, d, [=](int m) { return [=, x = a[m]](int j, auto get) { return f(get(x + j)); }; });
 }
 
 template <class T, class F>
 inline void map2(TileShape<T> s, Reference<T> d, Reference<T> a, Reference<T> b, F f) {
-    map_tile(s, d, [=](int m) { return [=, x = a[m], y = b[m]](int j) { return f(load<T>(x + j), load<T>(y + j)); }; });
+    map_tile(s, d, [=](int m) {
+        return [=, x = a[m], y = b[m]](int j, auto get) { return f(get(x + j), get(y + j)); };
+    });
 }
 
 template <class T, class F>
 inline void map3(TileShape<T> s, Reference<T> d, Reference<T> a, Reference<T> b, Reference<T> c, F f) {
     map_tile(s, d, [=](int m) {
-        return [=, x = a[m], y = b[m], z = c[m]](int j) { return f(load<T>(x + j), load<T>(y + j), load<T>(z + j)); };
+        return [=, x = a[m], y = b[m], z = c[m]](int j, auto get) { return f(get(x + j), get(y + j), get(z + j)); };
     });
 }
 

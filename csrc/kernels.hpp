@@ -22,11 +22,11 @@ enum class RowOp : int32_t {
 };
 
 // An operand of a tile phase. Its rows come from a table of pointers, or from a tile of scratch of its own:
-// always for temporaries and for operands one column wide in a wider phase, and in the last panel for rows that must
-// not be touched past their width (`bounded`).
+// always for temporaries and for operands one column wide in a wider phase, and in the last panel for operands of
+// products whose rows must not be touched past their width (`bounded`). `same_rows`: all rows are the same, and read only.
 struct Operand {
-    bool temporary, broadcast, constant, bounded;
-    bool read_first, written;
+    bool temporary, broadcast, constant, bounded, same_rows;
+    bool read_first, written, in_product;
 };
 
 struct Segment {
@@ -42,7 +42,8 @@ struct Product {
 
 struct Instruction {
     Op op;
-    int32_t dst, a, b, c;  // operands; -1 for none
+    int32_t dst, a, b, c;     // operands; -1 for none
+    bool bounded, bounded_dst;  // whether in the last panel an operand, or the destination, must not be passed
 };
 
 struct TileCode {

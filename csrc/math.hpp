@@ -71,13 +71,13 @@ struct Constants<double> {
 
 // A whole number, also in the low bits of `shifted`.
 template <class T>
-struct Whole {
+struct Exponent {
     Vec<T> n;
     Bits<T> shifted;
 };
 
 template <class T>
-inline Whole<T> round_product(Vec<T> x, T y) {
+inline Exponent<T> round_product(Vec<T> x, T y) {
     const Vec<T> shifted = x * y + Constants<T>::magic;
     return {shifted - Constants<T>::magic, (Bits<T>)shifted};
 }
@@ -91,7 +91,7 @@ inline Vec<T> power_of_two(Bits<T> shifted, int plus = 0) {
 
 // x 2^n for any whole n, with denormal results rounded but once.
 template <class T>
-inline Vec<T> scale(Vec<T> x, const Whole<T>& by) {
+inline Vec<T> scale(Vec<T> x, const Exponent<T>& by) {
 #if defined(__AVX512F__)
     return scale_by(x, by.n);
 #else
@@ -102,7 +102,7 @@ inline Vec<T> scale(Vec<T> x, const Whole<T>& by) {
 
 // x = n ln 2 + r; gives r and n.
 template <class T>
-inline Vec<T> reduced(Vec<T> x, Whole<T>& n) {
+inline Vec<T> reduced(Vec<T> x, Exponent<T>& n) {
     n = round_product<T>(x, T(1.4426950408889634));
     return (x - n.n * Constants<T>::ln2_high) - n.n * Constants<T>::ln2_low;
 }
@@ -116,7 +116,7 @@ inline Vec<T> expm1_of(Vec<T> r) {
 // exp(x) for x above Constants::lowest, or NaN; infinite past `highest`, but not much further.
 template <class T>
 inline Vec<T> exp_within(Vec<T> x) {
-    Whole<T> n;
+    Exponent<T> n;
     const Vec<T> r = reduced<T>(x, n);
     return scale<T>((Constants<T>::exp.at(r) * r + T(1)) * r + T(1), n);
 }
@@ -141,7 +141,7 @@ inline Vec<T> minus_abs(Vec<T> x) {
 template <class T>
 inline Vec<T> sigmoid_of(Vec<T> x) {
     constexpr T one = T(5.421010862427522e-20);
-    Whole<T> n;
+    Exponent<T> n;
     const Vec<T> y = at_least<T>(at_most<T>(-x, -Constants<T>::lowest), T(-40));  // from there on the result is 1
     const Vec<T> p = expm1_of<T>(reduced<T>(y, n));
     const Vec<T> unit = power_of_two<T>(n.shifted, -64);
@@ -153,7 +153,7 @@ inline Vec<T> sigmoid_of(Vec<T> x) {
 template <class T>
 inline Vec<T> tanh_of(Vec<T> x) {
     const Vec<T> y = at_least<T>(minus_abs<T>(x + x), T(-40));  // from there on tanh is 1
-    const Whole<T> n = round_product<T>(y, T(1.4426950408889634));
+    const Exponent<T> n = round_product<T>(y, T(1.4426950408889634));
     const Vec<T> p = expm1_of<T>(y - n.n * Constants<T>::ln2);
     const Vec<T> unit = power_of_two<T>(n.shifted);
     return with_sign_of<T>(((T(1) - unit) - p * unit) / ((T(1) + unit) + p * unit), x);

@@ -40,6 +40,7 @@ class TileReader {
         o.constant = v.kind == Kind::number;
         o.broadcast = !o.constant && v.width == 1 && width_ > 1;
         bool padded = v.kind == Kind::block || v.kind == Kind::line || v.kind == Kind::next || v.kind == Kind::carry_out;
+        o.same_rows = v.kind == Kind::vector;
         o.bounded = !o.temporary && !o.constant && (v.is_view || !padded);
         if (!o.constant && !o.broadcast && v.width != width_)
             fail(program_.name_of(value) + " has width " + number(v.width) + " in a phase of width " + number(width_));
@@ -93,6 +94,8 @@ class TileReader {
         }
         if (!p.segment_count) fail("a product without terms");
         p.dst = write_operand(parts[0], "product's destination");
+        for (int i : {p.dst, p.init})
+            if (i >= 0) operands_[size_t(i)].in_product = true;
         phase_.products.push_back(p);
     }
 
@@ -100,7 +103,7 @@ class TileReader {
         const std::string& name = parts[0].string("instruction");
         int op = op_number(name);
         if (op < 0) fail("unknown instruction \"" + name + "\"");
-        Instruction i{Op(op), -1, -1, -1, -1};
+        Instruction i{Op(op), -1, -1, -1, -1, false, false};
         int32_t* sources[] = {&i.a, &i.b, &i.c};
         for (int k = 0; k < op_arity(Op(op)); ++k) *sources[k] = read_operand(parts[size_t(2 + k)], name.c_str());
         i.dst = write_operand(parts[1], name.c_str());
@@ -109,6 +112,11 @@ class TileReader {
 
     void finish() {
         phase_.operands = operands_;
+        for (Instruction& i : phase_.instructions) {
+            auto ends = [this](int o) { return o >= 0 && operands_[size_t(o)].bounded && !operands_[size_t(o)].in_product; };
+            i.bounded_dst = ends(i.dst);
+            i.bounded = i.bounded_dst || ends(i.a) || ends(i.b) || ends(i.c);
+        }
         for (size_t i = 0; i < values_.size(); ++i) phase_.lookups.push_back(operands_[i].temporary ? -1 : values_[i]);
         phase_.lookups.insert(phase_.lookups.end(), sources_.begin(), sources_.end());
         const Segment* segment = phase_.segments.data();

@@ -214,7 +214,7 @@ void direct_row(const Weight<T>& w, const T* source, int64_t first, int64_t colu
 template <class T>
 void direct_product(const TileCall<T>& call, const Product& product, const Reference<T>* refs, int64_t panel,
                     int64_t first_row, TileShape<T> shape, int64_t columns) {
-    const int width = shape.vectors * kLanes<T>;
+    const int width = shape.vectors() * kLanes<T>;
     for (int m = 0; m < shape.rows; ++m) {
         alignas(64) T sum[kPanel] = {};
         for (int j = 0; product.init >= 0 && j < width; j += kLanes<T>) store<T>(sum + j, load(refs[product.init][m] + j));
@@ -237,9 +237,9 @@ void run_products(const TileCall<T>& call, const Reference<T>* refs, int64_t pan
             direct_product<T>(call, *p, refs, panel, first_row, shape, columns);
             continue;
         }
-        for (int v = 0, vectors; v < shape.vectors; v += vectors) {
+        for (int v = 0, vectors; v < shape.vectors(); v += vectors) {
             products = p->alike;
-            vectors = shape.vectors - v;
+            vectors = shape.vectors() - v;
             choose_tile<F>(shape.rows, products, vectors)(call, p, refs, panel, first_row, v * kLanes<T>);
         }
     }

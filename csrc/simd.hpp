@@ -114,6 +114,17 @@ template <>
 inline void store_part<float>(float* p, Vec<float> v, int64_t n) {
     _mm256_maskstore_ps(p, lanes_below(int32_t(n)), (__m256)v);
 }
+inline __m256i wide_lanes_below(int64_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+template <>
+inline Vec<double> load_part<double>(const double* p, int64_t n) {
+    return (Vec<double>)_mm256_maskload_pd(p, wide_lanes_below(n));
+}
+template <>
+inline void store_part<double>(double* p, Vec<double> v, int64_t n) {
+    _mm256_maskstore_pd(p, wide_lanes_below(n), (__m256d)v);
+}
 #endif
 
 template <class T>
