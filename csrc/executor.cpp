@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "execution.hpp"
+#include "pages.hpp"
 
 namespace carousel {
 namespace {
@@ -58,6 +59,17 @@ class Together {
     std::vector<Execution<T>> executions_;
 };
 
+// What a call writes at every step is as a rule fresh memory.
+template <class T>
+void expect_outputs(const Program& program, const Arguments& a) {
+    for (size_t i = 0; i < program.externals.size(); ++i) {
+        const External& e = program.externals[i];
+        if (e.role == Role::in || e.shape != Shape::step || !a.pointers[i]) continue;
+        const int64_t elements = (a.T - 1) * a.strides[2 * i] + (a.B - 1) * a.strides[2 * i + 1] + e.width;
+        advise_large_pages(reinterpret_cast<void*>(a.pointers[i]), elements * int64_t(sizeof(T)));
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -65,6 +77,7 @@ void run_programs(std::vector<Run>& runs, int threads, const Kernels<T>& kernels
     double work = 0;
     for (const Run& run : runs) {
         check_arguments(run.program, run.arguments);
+        expect_outputs<T>(run.program, run.arguments);
         work += work_of(run.program, run.arguments.total_rows());
     }
     if (threads < 1) fail("threads is " + std::to_string(threads) + ", expected at least 1");
