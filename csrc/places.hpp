@@ -49,20 +49,17 @@ class Places {
     T* state_row(int k, int64_t t, int64_t b) const { return at(states_[size_t(k)].kept, t, b, 0); }
     T* carry_row(int k, int64_t t, int64_t b) const { return at(states_[size_t(k)].carry, t, b, 0); }
 
-    // The addresses of a value for some rows of the block that starts at step block_start.
+    // The addresses of a value for some rows of the block that starts at step block_start. Rows side by side at one
+    // step are a stride apart: finding each by itself took a sixth of the time of a small call.
     void look_up(int value, const Row* rows, int64_t count, int64_t block_start, T** out) const {
         const Value& v = program_.values[size_t(value)];
-        const Place& p = places_[size_t(value)];
-        if (v.kind == Kind::previous) return look_up_previous(v, rows, count, out);
-        if (v.kind == Kind::carry) return look_up_carry(v, rows, count, out);
-        const int64_t origin = p.clock == Clock::block ? block_start : 0;
-        if (p.clock == Clock::none)
-            for (int64_t i = 0; i < count; ++i) out[i] = p.base + rows[i].b * p.stride_b;
-        else if (p.clock == Clock::parity)
-            for (int64_t i = 0; i < count; ++i) out[i] = p.base + (rows[i].t & 1) * p.stride_t + rows[i].b * p.stride_b;
-        else
-            for (int64_t i = 0; i < count; ++i)
-                out[i] = p.base + (rows[i].t - origin) * p.stride_t + rows[i].b * p.stride_b;
+        const bool differs = (v.kind == Kind::previous || v.kind == Kind::carry) && (time_.lengths || time_.resets);
+        for (int64_t i = 0, n; i < count; i += n) {
+            const auto [address, stride] = address_of(v, places_[size_t(value)], rows[i], block_start);
+            n = differs ? 1 : neighbours(rows + i, count - i);
+            T* row = address;
+            for (int64_t j = i; j < i + n; ++j, row += stride) out[j] = row;
+        }
     }
 
     static int64_t block_bytes_per_step(const Program& program, int64_t B) {
@@ -87,9 +84,30 @@ class Places {
         Place hx, initial, kept, d_final, carry;
     };
 
+    // A row, and how far away that of the next row of the batch is.
+    struct Address {
+        T* row;
+        int64_t stride;
+    };
+
     static T* at(const Place& p, int64_t t, int64_t b, int64_t column) {
         const int64_t step = p.clock == Clock::none ? 0 : p.clock == Clock::parity ? (t & 1) : t;
         return p.base + step * p.stride_t + b * p.stride_b + column;
+    }
+
+    // How many rows from the first on are of one step and follow each other in the batch, as they do without lengths.
+    int64_t neighbours(const Row* rows, int64_t count) const {
+        auto follows = [&](int64_t i) { return rows[i].t == rows[0].t && rows[i].b == rows[0].b + i; };
+        if (!time_.lengths && follows(count - 1)) return count;
+        int64_t n = 1;
+        while (n < count && follows(n)) ++n;
+        return n;
+    }
+
+    Address address_of(const Value& v, const Place& p, Row row, int64_t block_start) const {
+        if (v.kind == Kind::previous) return address_of_previous(v, row.t, row.b);
+        if (v.kind == Kind::carry) return address_of_carry(v, row.t, row.b);
+        return {at(p, row.t - (p.clock == Clock::block ? block_start : 0), row.b, 0), p.stride_b};
     }
 
     Place external_place(int external, Clock clock) const {
@@ -144,30 +162,19 @@ class Places {
         return p;
     }
 
-    void look_up_previous(const Value& v, const Row* rows, int64_t count, T** out) const {
+    Address address_of_previous(const Value& v, int64_t t, int64_t b) const {
         const StatePlaces& s = states_[size_t(v.extra)];
-        for (int64_t i = 0; i < count; ++i) {
-            const int64_t t = rows[i].t, b = rows[i].b;
-            if (time_.reset(t, b))
-                out[i] = at(s.initial, 0, b, v.offset);
-            else if (t == time_.first(b))
-                out[i] = at(s.hx, 0, b, v.offset);
-            else
-                out[i] = at(s.kept, time_.earlier(t), b, v.offset);
-        }
+        if (time_.reset(t, b)) return {at(s.initial, 0, b, v.offset), s.initial.stride_b};
+        if (t == time_.first(b)) return {at(s.hx, 0, b, v.offset), s.hx.stride_b};
+        return {at(s.kept, time_.earlier(t), b, v.offset), s.kept.stride_b};
     }
 
-    void look_up_carry(const Value& v, const Row* rows, int64_t count, T** out) const {
+    Address address_of_carry(const Value& v, int64_t t, int64_t b) const {
         const StatePlaces& s = states_[size_t(v.extra)];
-        for (int64_t i = 0; i < count; ++i) {
-            const int64_t t = rows[i].t, b = rows[i].b, next = time_.later(t);
-            if (t == time_.last(b))
-                out[i] = at(s.d_final, 0, b, v.offset);
-            else if (time_.reset(next, b))
-                out[i] = at(zeros_, 0, b, v.offset);
-            else
-                out[i] = at(s.carry, next, b, v.offset);  // zeros if nothing is carried
-        }
+        const int64_t next = time_.later(t);
+        if (t == time_.last(b)) return {at(s.d_final, 0, b, v.offset), s.d_final.stride_b};
+        if (time_.reset(next, b)) return {at(zeros_, 0, b, v.offset), 0};
+        return {at(s.carry, next, b, v.offset), s.carry.stride_b};  // zeros if nothing is carried
     }
 
     const Program& program_;
