@@ -99,7 +99,8 @@ void add_matrix_gradient(const MatrixGradientCall<typename F::Value>& call) {
     }
 }
 
-// N vectors of columns at a time, so that whole cache lines of a row are used together.
+// N vectors of columns at a time, so that whole cache lines of a row are used together. A few rows are summed by
+// themselves before they are added to the rest: a hundred sums one after the other would lose a digit.
 template <class T, int N>
 void vector_gradient_columns(const VectorGradientCall<T>& call, int64_t j, int64_t n) {
     auto element = [&](T* const* rows, bool broadcast, int64_t r, int v) {
@@ -107,13 +108,18 @@ void vector_gradient_columns(const VectorGradientCall<T>& call, int64_t j, int64
         const T* at = rows[r] + j + v * kLanes<T>;
         return n < kLanes<T> ? load_part(at, n) : load(at);
     };
+    constexpr int64_t kFew = 16;
     Vec<T> sum[N] = {};
-    for (int64_t r = 0; r < call.rows; ++r)
+    for (int64_t first = 0; first < call.rows; first += kFew) {
+        Vec<T> few[N] = {};
+        for (int64_t r = first; r < call.rows && r < first + kFew; ++r)
 #pragma GCC unroll 8
-        for (int v = 0; v < N; ++v) {
-            Vec<T> x = element(call.a, call.a_broadcast, r, v);
-            sum[v] += call.b ? x * element(call.b, call.b_broadcast, r, v) : x;
-        }
+            for (int v = 0; v < N; ++v) {
+                Vec<T> x = element(call.a, call.a_broadcast, r, v);
+                few[v] += call.b ? x * element(call.b, call.b_broadcast, r, v) : x;
+            }
+        for (int v = 0; v < N; ++v) sum[v] += few[v];
+    }
     for (int v = 0; v < N; ++v) {
         T* out = call.gradient + j + v * kLanes<T>;
         if (n < kLanes<T>)
