@@ -46,11 +46,11 @@ def cpu() -> str:
     return f"{fields.get('model name', platform.machine())} (family {fields.get('cpu family', '?')})"
 
 
-def commit() -> str:
-    """The state of the source, where there is git to ask."""
+def commit(folder: Path = RESULTS) -> str:
+    """The state of the source that holds `folder`, where there is git to ask."""
     command = ["git", "describe", "--always", "--dirty"]
     try:
-        run = subprocess.run(command, cwd=RESULTS, capture_output=True, text=True)
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
         return ""
     return run.stdout.strip()

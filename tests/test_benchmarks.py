@@ -17,6 +17,7 @@ from benchmarks import (
     cells,
     chart,
     floor,
+    instructions,
     loops,
     marks,
     parts,
@@ -250,3 +251,44 @@ def test_measure_of_images() -> None:
     about = {**dict.fromkeys(("cpu", "date", "torch", "carousel", "variant"), ""), "threads": [1]}
     text = structured.markdown({"about": about, "rows": rows})
     assert text.count("| MDLSTM") == 3
+
+
+def test_instructions_are_those_of_the_core_alone():
+    profile = """
+ob=(1) /lib/libc.so.6
+fn=(1) malloc
+0 1000
+cob=(2) /carousel/_core.cpython.so
+cfn=(2) run
+calls=1 0
+0 2000
+ob=(2)
+fn=(2)
+0 30
++3 4
+cob=(1)
+cfn=(1)
+calls=2 0
+* 5000
+-1 500
+ob=(1)
+0 6000
+"""
+    assert sum(instructions.of_core(profile)) == 30 + 4 + 500
+
+
+def test_every_count_of_instructions_has_its_call(monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(instructions, "control", asked.append)
+    instructions.lstm_calls(Shape(3, 2, 4, 5, bidirectional=True))
+    for name in instructions.FUNCTIONS:
+        instructions.function_call(name)
+    calls = len(instructions.MODES) + len(instructions.FUNCTIONS)
+    assert asked == ["--zero", "--dump"] * calls
+    assert len(instructions.counts()) == calls + len(instructions.MODES) * (len(instructions.SHAPES) - 1)
+
+
+def test_instructions_are_reported_per_multiply_add():
+    row = instructions.counts()[0]._asdict() | {"work": 1000, "instructions": {"old": 2000, "new": 1500}}
+    *_, line = instructions.table("LSTM", "multiply-add", [row])
+    assert line.endswith("| 2 | 2 | 2.000 | 1.500 | 0.75 |")
