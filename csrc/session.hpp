@@ -21,8 +21,9 @@ class Packed {
 std::shared_ptr<Packed> pack(const Binding& binding, const std::vector<Tensor>& tensors, const Kernels<float>& kernels);
 std::shared_ptr<Packed> pack(const Binding& binding, const std::vector<Tensor>& tensors, const Kernels<double>& kernels);
 
-// The layers of a stack, one after the other: what one writes, the next reads.
-class Session {
+// The layers of a stack, one after the other: what one writes, the next reads. Aligned as what it holds (barriers lie in
+// lines of the cache by themselves), since its owner frees the memory of this type.
+class alignas(64) Session {
   public:
     virtual ~Session() = default;
 
