@@ -32,7 +32,7 @@ struct Thread {
     int number, band, column;
     Row* rows;           // those that are being worked on: up to kChunkRows, or kReduceRows in reductions
     T*** tables;         // tables of their addresses
-    T** tiles;           // kTileRows rows of scratch for each operand of a phase
+    T** tiles;           // a tile's rows of scratch for each operand of a phase
     T* converted;        // the sources of a phase's products, in the format of the kernels
     T *panels, *lines;   // of reductions: rows in the format of the kernels
     T **panel_rows, **line_rows;
@@ -51,7 +51,7 @@ class Call {
           packed_before(packed),
           time{arguments.T, arguments.B, arguments.reverse, arguments.lengths, arguments.resets},
           layout(plan_layout(program, time.T, time.B, arguments.total_rows(),
-                             Places<T>::block_bytes_per_step(program, time.B), {sizeof(T), kernels.group}, threads,
+                             Places<T>::block_bytes_per_step(program, time.B), {int64_t(sizeof(T)) * kernels.words, kernels.group}, threads,
                              packed_before)),
           arena_(packed ? Arena::Memory::own : Arena::Memory::borrowed),
           places(program, arguments, time, layout.block_steps, arena_),
@@ -173,9 +173,9 @@ class Call {
         t.tables = arena_.take<T**>(tables);
         T** pointers = arena_.take<T*>(tables * rows);
         for (int64_t i = 0; i < tables; ++i) t.tables[i] = pointers + i * rows;
-        t.tiles = arena_.take<T*>(operands * kTileRows);
-        T* scratch = arena_.take<T>(operands * kTileRows * kPanel);
-        for (int64_t i = 0; i < operands * kTileRows; ++i) t.tiles[i] = scratch + i * kPanel;
+        t.tiles = arena_.take<T*>(operands * kernels.tile_rows);
+        T* scratch = arena_.take<T>(operands * kernels.tile_rows * kPanel);
+        for (int64_t i = 0; i < operands * kernels.tile_rows; ++i) t.tiles[i] = scratch + i * kPanel;
         t.converted = arena_.take<T>(converted * kChunkRows);
         if (program.widest_d) {
             const int64_t widest = panels_of(program.widest_d);

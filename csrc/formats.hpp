@@ -1,8 +1,9 @@
 // Formats: how the factors of products are held. Sums are of type Value in all of them.
 //
-// A product runs along groups of kGroup inner elements. The weights of a group are one packed element a column; a row's
-// elements of a group are kSources elements, which are multiplied in kParts steps. Before the groups stand kHead elements
-// a column, and kSourceHead of a row, which `total` may need to turn a sum into what it stands for.
+// A product runs along groups of kGroup inner elements. The weights of a group are kWords packed elements a column, one
+// below the other; a row's elements of a group are kSources elements, in kPlanes halves of the row, which are multiplied
+// in kParts steps. Before the groups stand kHead elements a column, and kSourceHead of a row, which `total` may need to
+// turn a sum into what it stands for.
 
 template <class T>
 struct Plain {
@@ -11,17 +12,17 @@ struct Plain {
     using Source = T;
     using Factor = Vec<T>;
     using Sum = Vec<T>;
-    static constexpr int64_t kGroup = 1, kSources = 1, kHead = 0, kSourceHead = 0;
+    static constexpr int64_t kGroup = 1, kWords = 1, kSources = 1, kPlanes = 1, kHead = 0, kSourceHead = 0;
     static constexpr int kParts = 1;
 
-    static Factor weights(const Packed* p, int) { return load(p); }
+    static Factor weights(const Packed* p, int64_t, int) { return load(p); }
     static Factor source(const Source* p, int64_t, int) { return all(*p); }
     static void multiply_add(Vec<T>& sum, Factor x, Factor row) { sum += x * row; }
     static Vec<T> total(Sum sum, const Packed*, int64_t, const Source*) { return sum; }
 
-    static Vec<T> neighbours(const T* from) { return load(from); }
-    static Packed pack(const T* from, int64_t, int64_t) { return *from; }
-    static void pack_rows(const T* const* rows, int64_t n, Packed* out) { copy_row(out, rows[0], n); }
+    static Vec<T> neighbours(const T* from, int) { return load(from); }
+    static Packed pack(const T* from, int64_t, int64_t, int) { return *from; }
+    static void pack_rows(const T* const* rows, int64_t n, int, Packed* out) { copy_row(out, rows[0], n); }
     static void convert_rows(const T* const* rows, int64_t n, int64_t, Source* out) { copy_row(out, rows[0], n); }
     static void convert_row(const T* row, int64_t n, Source* out) { copy_row(out, row, n); }
 };
@@ -47,7 +48,7 @@ struct Bfloat16 {
     using Value = float;
     using Packed = uint32_t;
     using Sum = Vec<float>;
-    static constexpr int64_t kGroup = 2, kHead = 0, kSourceHead = 0;
+    static constexpr int64_t kGroup = 2, kWords = 1, kPlanes = 1, kHead = 0, kSourceHead = 0;
 
 #if defined(__AVX512BF16__)
     using Source = uint32_t;
@@ -55,13 +56,13 @@ struct Bfloat16 {
     static constexpr int64_t kSources = 1;
     static constexpr int kParts = 1;
 
-    static Factor weights(const Packed* p, int) { return load_bits(p); }
+    static Factor weights(const Packed* p, int64_t, int) { return load_bits(p); }
     static Factor source(const Source* p, int64_t, int) { return Factor{} + *p; }
     static void multiply_add(Vec<float>& sum, Factor x, Factor row) {
         sum = (Vec<float>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)row);
     }
     static Bits<float> pairs(Vec<float> a, Vec<float> b) { return (Bits<float>)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a); }
-    static void convert_rows(const float* const* rows, int64_t n, int64_t, Source* out) { pack_rows(rows, n, out); }
+    static void convert_rows(const float* const* rows, int64_t n, int64_t, Source* out) { pack_rows(rows, n, 0, out); }
     static void convert_row(const float* row, int64_t n, Source* out) {
         for (int64_t j = 0; j < n; j += 2 * kLanes<float>, out += kLanes<float>)
             store_bits(out, pairs(load_within(row, j, n), load_within(row, j + kLanes<float>, n)));
@@ -72,7 +73,7 @@ struct Bfloat16 {
     static constexpr int64_t kSources = 2;
     static constexpr int kParts = 2;
 
-    static Factor weights(const Packed* p, int part) {
+    static Factor weights(const Packed* p, int64_t, int part) {
         const Bits<float> pair = load_bits(p);
         return (Factor)(part ? pair & 0xffff0000u : pair << 16);
     }
@@ -94,14 +95,71 @@ struct Bfloat16 {
     static Vec<float> total(Sum sum, const Packed*, int64_t, const Source*) { return sum; }
 
     // Elements 0 .. 2L of a row, as L pairs.
-    static Vec<float> neighbours(const float* from) { return (Vec<float>)pairs(load(from), load(from + kLanes<float>)); }
-    static Packed pack(const float* from, int64_t stride, int64_t left) {
+    static Vec<float> neighbours(const float* from, int) { return (Vec<float>)pairs(load(from), load(from + kLanes<float>)); }
+    static Packed pack(const float* from, int64_t stride, int64_t left, int) {
         return zip(all(from[0]), all(left > 1 ? from[stride] : 0.0f))[0];
     }
     // n columns of two rows; whole vectors are written.
-    static void pack_rows(const float* const* rows, int64_t n, Packed* out) {
+    static void pack_rows(const float* const* rows, int64_t n, int, Packed* out) {
         for (int64_t j = 0; j < n; j += kLanes<float>)
             store_bits(out + j, zip(load_within(rows[0], j, n), load_within(rows[1], j, n)));
+    }
+};
+
+// What bfloat16 leaves of a number; NaN of one that is not finite.
+inline Vec<float> rest_of(Vec<float> x) { return x - (Vec<float>)rounded(x); }
+
+// Float32 as the sum of two numbers in bfloat16, in pairs as above: a word of the larger and one of the smaller parts.
+// The product of the two smaller is left out. Three times the steps of bfloat16: worth it where steps are tiles.
+struct Split {
+    using Value = float;
+    using Packed = uint32_t;
+    using Source = uint32_t;
+    using Sum = Vec<float>;
+    using Factor = Bfloat16::Factor;
+    static constexpr int64_t kGroup = 2, kWords = 2, kSources = 2, kPlanes = 2, kHead = 0, kSourceHead = 0;
+    static constexpr int kProducts = 3, kParts = kProducts * Bfloat16::kParts;
+
+    // Which parts the products take: larger * larger, larger weights * smaller elements of rows, smaller * larger.
+    static constexpr int word_of_weights(int product) { return product == 2; }
+    static constexpr int word_of_source(int product) { return product == 1; }
+
+    static Factor weights(const Packed* p, int64_t stride, int part) {
+        return Bfloat16::weights(p + word_of_weights(part % kProducts) * stride, 0, part / kProducts);
+    }
+    static Factor source(const Source* p, int64_t stride, int part) {
+        const Source pair = p[word_of_source(part % kProducts) * stride];
+#if defined(__AVX512BF16__)
+        return Factor{} + pair;
+#else
+        return (Factor)(Bits<float>{} + (part / kProducts ? pair & 0xffff0000u : pair << 16));
+#endif
+    }
+    static void multiply_add(Vec<float>& sum, Factor x, Factor row) { Bfloat16::multiply_add(sum, x, row); }
+    static Vec<float> total(Sum sum, const Packed*, int64_t, const Source*) { return sum; }
+
+    static Vec<float> part_of(Vec<float> x, int word) { return word ? rest_of(x) : x; }
+    static Vec<float> neighbours(const float* from, int word) {
+        return (Vec<float>)Bfloat16::pairs(part_of(load(from), word), part_of(load(from + kLanes<float>), word));
+    }
+    static Packed pack(const float* from, int64_t stride, int64_t left, int word) {
+        return zip(part_of(all(from[0]), word), part_of(all(left > 1 ? from[stride] : 0.0f), word))[0];
+    }
+    static void pack_rows(const float* const* rows, int64_t n, int word, Packed* out) {
+        for (int64_t j = 0; j < n; j += kLanes<float>)
+            store_bits(out + j, zip(part_of(load_within(rows[0], j, n), word), part_of(load_within(rows[1], j, n), word)));
+    }
+    static void convert_rows(const float* const* rows, int64_t n, int64_t stride, Source* out) {
+        for (int word = 0; word < 2; ++word) pack_rows(rows, n, word, out + word * stride);
+    }
+    static void convert_row(const float* row, int64_t n, Source* out) {
+        constexpr int64_t L = kLanes<float>;
+        const int64_t apart = (n + 2 * L - 1) / (2 * L) * L;
+        for (int64_t j = 0; j < n; j += 2 * L, out += L) {
+            const Vec<float> a = load_within(row, j, n), b = load_within(row, j + L, n);
+            store_bits(out, Bfloat16::pairs(a, b));
+            store_bits(out + apart, Bfloat16::pairs(rest_of(a), rest_of(b)));
+        }
     }
 };
 
@@ -114,13 +172,13 @@ struct Int8 {
     using Packed = uint32_t;
     using Source = uint32_t;
     using Sum = IntVec<float>;
-    static constexpr int64_t kGroup = 4, kSources = 1, kHead = 2, kSourceHead = kLanes<float>;
+    static constexpr int64_t kGroup = 4, kWords = 1, kSources = 1, kPlanes = 1, kHead = 2, kSourceHead = kLanes<float>;
 
 #if defined(__AVX512VNNI__)
     using Factor = Bits<float>;
     static constexpr int kParts = 1;
 
-    static Factor weights(const Packed* p, int) { return load_bits(p); }
+    static Factor weights(const Packed* p, int64_t, int) { return load_bits(p); }
     static Factor source(const Source* p, int64_t, int) { return Factor{} + *p; }
     static void multiply_add(Sum& sum, Factor x, Factor row) {
         sum = (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)row);
@@ -129,7 +187,7 @@ struct Int8 {
     using Factor = IntVec<float>;
     static constexpr int kParts = 4;
 
-    static Factor weights(const Packed* p, int part) { return (Factor)(load_bits(p) << (24 - 8 * part)) >> 24; }
+    static Factor weights(const Packed* p, int64_t, int part) { return (Factor)(load_bits(p) << (24 - 8 * part)) >> 24; }
     static Factor source(const Source* p, int64_t, int part) { return Factor{} + int32_t(*p >> 8 * part & 255); }
     static void multiply_add(Sum& sum, Factor x, Factor row) { sum += x * row; }
 #endif
@@ -192,16 +250,29 @@ struct Int8 {
     }
 };
 
+// The columns of a packed panel: the last one has as many vectors as it needs. Narrow matrices stay in the first cache
+// that way; padded ones of four gates of 32 columns did not.
+template <class T>
+int64_t panel_stride(int64_t width, int64_t panel) {
+    const int64_t left = width - panel * kPanel;
+    return left < kPanel ? (left + kLanes<T> - 1) / kLanes<T> * kLanes<T> : kPanel;
+}
+
 template <class F>
 constexpr int64_t groups(int64_t n) {
     return (n + F::kGroup - 1) / F::kGroup;
 }
 
-// Elements that some elements of a row become, in whole groups and vectors.
+// Elements that some elements of a row become in one plane, in whole groups and vectors, and in all.
+template <class F>
+constexpr int64_t plane(int64_t n) {
+    constexpr int64_t L = kLanes<typename F::Value>;
+    return (groups<F>(n) * F::kSources / F::kPlanes + L - 1) / L * L;
+}
+
 template <class F>
 constexpr int64_t converted(int64_t n) {
-    constexpr int64_t L = kLanes<typename F::Value>;
-    return F::kSourceHead + (groups<F>(n) * F::kSources + L - 1) / L * L;
+    return F::kSourceHead + F::kPlanes * plane<F>(n);
 }
 
 // Converts rows of some width, and turns the table of their addresses to the converted ones.

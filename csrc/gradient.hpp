@@ -10,10 +10,12 @@ template <class F, class T = typename F::Value>
 void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns, T* out) {
     auto* panel = reinterpret_cast<typename F::Packed*>(out);
     const T* group[F::kGroup];
-    for (int64_t g = 0; g < groups<F>(count); ++g, panel += kPanel) {
+    for (int64_t g = 0; g < groups<F>(count); ++g) {
         rows_of_group<F>(rows, count, g, first, group);
-        F::pack_rows(group, columns, panel);
-        for (int64_t j = columns; j < kPanel; ++j) panel[j] = 0;
+        for (int word = 0; word < F::kWords; ++word, panel += kPanel) {
+            F::pack_rows(group, columns, word, panel);
+            for (int64_t j = columns; j < kPanel; ++j) panel[j] = 0;
+        }
     }
 }
 
@@ -58,12 +60,12 @@ void gradient_tile(const MatrixGradientCall<T>& call, int64_t i, int64_t column)
             __builtin_prefetch(call.gradient + (i + m) * call.stride_i + (column + v * kLanes<T>) * call.stride_j, 1);
     for (int64_t g = 0; g < groups<F>(call.rows); ++g) {
         const auto* a = reinterpret_cast<const typename F::Source*>(call.a[g]) + call.a_first + i;
-        const auto* b = reinterpret_cast<const typename F::Packed*>(call.b[g]) + call.b_first + column;
+        const auto* b = reinterpret_cast<const typename F::Packed*>(call.b[g * F::kWords]) + call.b_first + column;
 #pragma GCC unroll 2
         for (int part = 0; part < F::kParts; ++part) {
             typename F::Factor row[N];
 #pragma GCC unroll 8
-            for (int v = 0; v < N; ++v) row[v] = F::weights(b + v * kLanes<T>, part);
+            for (int v = 0; v < N; ++v) row[v] = F::weights(b + v * kLanes<T>, kPanel, part);
 #pragma GCC unroll 8
             for (int m = 0; m < M; ++m) {
                 const auto x = F::source(a + m, call.a_stride, part);

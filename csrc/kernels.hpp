@@ -72,7 +72,7 @@ struct TileCall {
     bool direct;              // weights are used where they lie, not packed
     T* const* const* tables;  // one pointer per row: for each operand, then for each source of products (converted)
     int64_t rows, first_panel, last_panel;
-    T* const* scratch;  // kTileRows pointers per operand, each to kPanel elements
+    T* const* scratch;  // as many pointers per operand as a tile has rows, each to kPanel elements
 };
 
 template <class T>
@@ -90,7 +90,7 @@ struct RowCall {
 };
 
 // gradient(i, j) += sum over rows of a[a_first + i] * b[b_first + j]. The tables have one pointer per group of rows (a
-// row, where the kernels' format has groups of one). Of b whole vectors can be read, with zeros past its columns.
+// row, where the kernels' format has groups of one), that of b one per word. Of b whole vectors can be read, with zeros past its columns.
 template <class T>
 struct MatrixGradientCall {
     int64_t rows;
@@ -127,7 +127,8 @@ struct Kernels {
                          T** lines_of_groups);
     void (*matrix_gradient)(const MatrixGradientCall<T>&);
     void (*vector_gradient)(const VectorGradientCall<T>&);
-    int64_t group, head;  // inner elements that a packed element of weights holds, and elements before them in a column
+    int64_t tile_rows;           // at most
+    int64_t group, words, head;  // inner elements that some packed words of weights hold, and words before them in a column
     // Turns a table of rows of some width to converted ones, which begin at `out`, `converted(width)` elements each.
     // Null where products meet rows as they are.
     void (*convert)(T** rows, int64_t count, int64_t width, T* out);

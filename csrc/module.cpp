@@ -46,7 +46,7 @@ std::vector<Tensor> read_tensors(nb::list tensors) {
 
 void run(Binding& binding, const std::string& dtype, int64_t T, int64_t B, nb::list tensors, uintptr_t lengths,
          uintptr_t resets, int threads, const Name& name) {
-    const Precision precision = find_precision(dtype, name, {"bfloat16"});
+    const Precision precision = find_precision(dtype, name, {"bfloat16", "split"});
     const std::vector<Tensor> given = read_tensors(tensors);
     std::vector<Run> runs = binding.runs(given, dtype == "float32" ? 4 : 8);
     for (Run& run : runs) {
@@ -64,7 +64,7 @@ void run(Binding& binding, const std::string& dtype, int64_t T, int64_t B, nb::l
 
 std::shared_ptr<Packed> pack_binding(const Binding& binding, const std::string& dtype, nb::list tensors,
                                      const Name& name) {
-    const Precision precision = find_precision(dtype, name, {"bfloat16", "int8"});
+    const Precision precision = find_precision(dtype, name, {"bfloat16", "split", "int8"});
     const std::vector<Tensor> given = read_tensors(tensors);
     if (dtype == "float64") return pack(binding, given, *variant().double_kernels);
     return pack(binding, given, float_kernels(precision));
@@ -92,7 +92,8 @@ NB_MODULE(_core, m) {
         .def("run", &run, nb::arg("dtype"), nb::arg("T"), nb::arg("B"), nb::arg("tensors"), nb::arg("lengths_pointer"),
              nb::arg("resets_pointer"), nb::arg("threads"), nb::arg("precision") = nb::none(),
              "Runs the programs. A tensor is its address and its strides in elements, or None. `precision` is what the "
-             "factors of products are rounded to: dtype (or None), or \"bfloat16\" where that is float32.")
+             "factors of products are rounded to: dtype (or None), or where that is float32 \"bfloat16\", or \"split\", "
+             "which is the sum of two of those.")
         .def("pack", &pack_binding, nb::arg("dtype"), nb::arg("tensors"), nb::arg("precision") = nb::none(),
              nb::keep_alive<0, 1>(), "Packs the matrices of a forward program, for `session`, also in \"int8\"; nobody reads them afterwards.");
     nb::class_<Packed>(m, "Packed", "A forward program with packed matrices. Made by `Binding.pack`.");

@@ -13,7 +13,7 @@ inline int64_t panels_of(int64_t width) { return (width + kPanel - 1) / kPanel; 
 
 template <class T>
 int64_t packed_size(const Weight<T>& w, const Kernels<T>& kernels) {
-    return panels_of(w.n) * (kernels.head + (w.k + kernels.group - 1) / kernels.group) * kPanel;
+    return panels_of(w.n) * (kernels.head + (w.k + kernels.group - 1) / kernels.group * kernels.words) * kPanel;
 }
 
 // The weights where they lie.

@@ -4,12 +4,14 @@
 template <class F>
 void transpose_square(const typename F::Value* from, int64_t stride_n, typename F::Packed* to, int64_t stride) {
     using T = typename F::Value;
-    Vec<T> rows[kLanes<T>];
+    for (int word = 0; word < F::kWords; ++word) {
+        Vec<T> rows[kLanes<T>];
 #pragma GCC unroll 16
-    for (int n = 0; n < kLanes<T>; ++n) rows[n] = F::neighbours(from + n * stride_n);
-    transpose<T>(rows);
+        for (int n = 0; n < kLanes<T>; ++n) rows[n] = F::neighbours(from + n * stride_n, word);
+        transpose<T>(rows);
 #pragma GCC unroll 16
-    for (int g = 0; g < kLanes<T>; ++g) store<T>(reinterpret_cast<T*>(to + g * stride), rows[g]);
+        for (int g = 0; g < kLanes<T>; ++g) store<T>(reinterpret_cast<T*>(to + (g * F::kWords + word) * stride), rows[g]);
+    }
 }
 
 template <class F>
@@ -18,7 +20,9 @@ void pack_general(const Weight<typename F::Value>& w, const typename F::Value* b
     for (int64_t n = n0; n < n1; ++n)
         for (int64_t g = g0; g < g1; ++g) {
             const int64_t k = g * F::kGroup;
-            out[g * stride + n] = F::pack(base + n * w.stride_n + k * w.stride_k, w.stride_k, w.k - k);
+            for (int word = 0; word < F::kWords; ++word)
+                out[(g * F::kWords + word) * stride + n] =
+                    F::pack(base + n * w.stride_n + k * w.stride_k, w.stride_k, w.k - k, word);
         }
 }
 
@@ -30,14 +34,15 @@ void pack_columns(const Weight<T>& w, const T* base, int64_t columns, int64_t he
         for (int64_t g = 0; g < height; ++g) {
             const T* rows[F::kGroup];
             for (int64_t i = 0, k = g * F::kGroup; i < F::kGroup; ++i, ++k) rows[i] = k < w.k ? base + k * w.stride_k : nullptr;
-            F::pack_rows(rows, columns, out + g * stride);
+            for (int word = 0; word < F::kWords; ++word)
+                F::pack_rows(rows, columns, word, out + (g * F::kWords + word) * stride);
         }
         return;
     }
     const int64_t whole_n = w.stride_k == 1 ? columns / L * L : 0, whole_g = w.k / (L * F::kGroup) * L;
     for (int64_t g = 0; g < whole_g; g += L) {
         for (int64_t n = 0; n < whole_n; n += L)
-            transpose_square<F>(base + n * w.stride_n + g * F::kGroup, w.stride_n, out + g * stride + n, stride);
+            transpose_square<F>(base + n * w.stride_n + g * F::kGroup, w.stride_n, out + g * F::kWords * stride + n, stride);
         pack_general<F>(w, base, whole_n, columns, g, g + L, out, stride);
     }
     pack_general<F>(w, base, 0, columns, whole_g, height, out, stride);
@@ -47,7 +52,7 @@ void pack_columns(const Weight<T>& w, const T* base, int64_t columns, int64_t he
 template <class F>
 void pack_panel(const Weight<typename F::Value>& w, int64_t panel) {
     using T = typename F::Value;
-    const int64_t height = F::kHead + groups<F>(w.k);
+    const int64_t height = F::kHead + groups<F>(w.k) * F::kWords;
     auto* out = reinterpret_cast<typename F::Packed*>(w.packed) + panel * height * kPanel;
     const int64_t given = w.data ? w.n - panel * kPanel : 0, columns = given < kPanel ? given : kPanel;
     const int64_t stride = panel_stride<T>(w.n, panel);
@@ -58,5 +63,5 @@ void pack_panel(const Weight<typename F::Value>& w, int64_t panel) {
     if constexpr (F::kHead > 0)
         for (int64_t n = 0; n < columns; ++n) F::pack_column(base + n * w.stride_n, w.stride_k, w.k, out + n, stride);
     else
-        pack_columns<F>(w, base, columns, height, out, stride);
+        pack_columns<F>(w, base, columns, groups<F>(w.k), out, stride);
 }

@@ -18,7 +18,7 @@ struct Layout {
     bool direct = false;  // weights are used where they lie, not packed
 };
 
-// Packed elements of weights: their size, and how many inner elements each holds.
+// Packed groups of weights: their size, and how many inner elements each holds.
 struct Elements {
     int64_t bytes, group;
 };

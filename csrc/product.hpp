@@ -1,13 +1,5 @@
 // Matrix products of one tile: sums over k of weights (n, k) times a row's element k, onto a start.
 
-// The columns of a packed panel: the last one has as many vectors as it needs. Narrow matrices stay in the first cache
-// that way; padded ones of four gates of 32 columns did not.
-template <class T>
-int64_t panel_stride(int64_t width, int64_t panel) {
-    const int64_t left = width - panel * kPanel;
-    return left < kPanel ? (left + kLanes<T> - 1) / kLanes<T> * kLanes<T> : kPanel;
-}
-
 constexpr int64_t kShort = 1;  // a matrix of so small depth shares the sum of the next: nothing was rounded yet
 
 // Writes sums, onto a start if there is one, and begins anew.
@@ -48,12 +40,13 @@ inline void packed_tile(const TileCall<T>& call, const Product* products, const 
         const Segment& first = products->segments[s];
         const int64_t height = groups<F>(call.weights[first.weight].k);
         const int64_t stride = panel_stride<T>(call.code->width, panel);
+        const int64_t apart = F::kPlanes == 1 ? 1 : plane<F>(call.weights[first.weight].k);
         const typename F::Packed* w[P];
         const typename F::Source* a[M];
 #pragma GCC unroll 8
         for (int p = 0; p < P; ++p)
             w[p] = reinterpret_cast<const typename F::Packed*>(call.weights[products[p].segments[s].weight].packed) +
-                   panel * (F::kHead + height) * kPanel + F::kHead * stride + column;
+                   panel * (F::kHead + height * F::kWords) * kPanel + F::kHead * stride + column;
 #pragma GCC unroll 8
         for (int m = 0; m < M; ++m)
             a[m] = reinterpret_cast<const typename F::Source*>(
@@ -67,10 +60,10 @@ inline void packed_tile(const TileCall<T>& call, const Product* products, const 
 #pragma GCC unroll 8
                 for (int p = 0; p < P; ++p)
 #pragma GCC unroll 8
-                    for (int v = 0; v < N; ++v) row[p][v] = F::weights(w[p] + g * stride + v * kLanes<T>, part);
+                    for (int v = 0; v < N; ++v) row[p][v] = F::weights(w[p] + g * F::kWords * stride + v * kLanes<T>, stride, part);
 #pragma GCC unroll 8
                 for (int m = 0; m < M; ++m) {
-                    const auto x = F::source(a[m] + g * F::kSources, 1, part);
+                    const auto x = F::source(a[m] + g * (F::kSources / F::kPlanes), apart, part);
 #pragma GCC unroll 8
                     for (int p = 0; p < P; ++p)
 #pragma GCC unroll 8
@@ -237,6 +230,11 @@ void run_products(const TileCall<T>& call, const Reference<T>* refs, int64_t pan
             direct_product<T>(call, *p, refs, panel, first_row, shape, columns);
             continue;
         }
+        if constexpr (kTiled<F>)
+            if (shape.rows > 1) {  // a row alone waits for its weights, whatever multiplies them
+                tiled_product<F>(call, *p, refs, panel, first_row, shape);
+                continue;
+            }
         for (int v = 0, vectors; v < shape.vectors(); v += vectors) {
             products = p->alike;
             vectors = shape.vectors() - v;

@@ -14,18 +14,18 @@ inline void broadcast_tile(Reference<T> to, T* const* from, TileShape<T> shape) 
 
 // The operands of all tiles in one panel. Some stand in scratch: temporaries; what is one column wide, in as many
 // columns as the tile has; and in the last panel those that products take whole vectors of.
-template <class T>
+template <class T, int64_t height>
 class PanelOperands {
   public:
     PanelOperands(const TileCall<T>& call, int64_t column, int64_t columns)
         : call_(call),
           column_(column),
           partial_(columns % kLanes<T> != 0),
-          tallest_(int(call.rows < kTileRows ? call.rows : kTileRows), columns) {
+          tallest_(int(call.rows < height ? call.rows : height), columns) {
         for (int i = 0; i < call.code->operand_count; ++i) {
             const Operand& o = call.code->operands[i];
             const bool in_scratch = o.temporary || is_staged(o);
-            refs[i] = {in_scratch ? call.scratch + i * kTileRows : call.tables[i], in_scratch || o.constant ? 0 : column};
+            refs[i] = {in_scratch ? call.scratch + i * height : call.tables[i], in_scratch || o.constant ? 0 : column};
             outside_[i] = !in_scratch;
             if (is_staged(o)) staged_[staged_count_++] = i;
         }
@@ -72,10 +72,11 @@ class PanelOperands {
 template <class F, class T = typename F::Value>
 void run_tile_phase(const TileCall<T>& call) {
     const TileCode& code = *call.code;
-    const int64_t tiles = (call.rows + kTileRows - 1) / kTileRows;
+    const int64_t tiles = (call.rows + kHeight<F> - 1) / kHeight<F>;
+    [[maybe_unused]] const Registers<F> registers{};
     for (int64_t panel = call.first_panel; panel < call.last_panel; ++panel) {
         const int64_t column = panel * kPanel, columns = code.width - column < kPanel ? code.width - column : kPanel;
-        PanelOperands<T> operands(call, column, columns);
+        PanelOperands<T, kHeight<F>> operands(call, column, columns);
         for (int64_t t = 0; t < tiles; ++t) {
             const int64_t row = call.rows * t / tiles, next = call.rows * (t + 1) / tiles;
             const TileShape<T> shape(int(next - row), columns), rounded_up(shape.rows, shape.vectors() * kLanes<T>);

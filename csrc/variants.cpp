@@ -2,6 +2,12 @@
 
 #include <atomic>
 #include <stdexcept>
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define CAROUSEL_AMX
+#endif
 
 namespace carousel {
 
@@ -9,9 +15,10 @@ namespace carousel {
     extern const Kernels<float> kernels_##name##_float;    \
     extern const Kernels<double> kernels_##name##_double;  \
     extern const Kernels<float> kernels_##name##_bfloat16; \
+    extern const Kernels<float> kernels_##name##_split;    \
     extern const Kernels<float> kernels_##name##_int8
 #define CAROUSEL_VARIANT(name) \
-    {#name, &kernels_##name##_double, {&kernels_##name##_float, &kernels_##name##_bfloat16, &kernels_##name##_int8}}
+    {#name, &kernels_##name##_double, {&kernels_##name##_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_##name##_int8}}
 
 #if defined(__aarch64__)
 CAROUSEL_DECLARE(neon);
@@ -20,15 +27,37 @@ CAROUSEL_DECLARE(baseline);
 #if defined(__x86_64__)
 CAROUSEL_DECLARE(avx2);
 CAROUSEL_DECLARE(avx512);
-extern const Kernels<float> kernels_avx512bf16_bfloat16;
+#define CAROUSEL_DECLARE_BFLOAT16(name)                    \
+    extern const Kernels<float> kernels_##name##_bfloat16; \
+    extern const Kernels<float> kernels_##name##_split
+#define CAROUSEL_VARIANT_BFLOAT16(name)            \
+    {#name, &kernels_avx512_double,                \
+     {&kernels_avx512_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_avx512bf16_int8}}
+CAROUSEL_DECLARE_BFLOAT16(avx512bf16);
 extern const Kernels<float> kernels_avx512bf16_int8;
+#if defined(CAROUSEL_AMX)
+CAROUSEL_DECLARE_BFLOAT16(amx);
+CAROUSEL_DECLARE_BFLOAT16(amx_emulated);
+#endif
 #endif
 #endif
 
 namespace {
 
+#if defined(CAROUSEL_AMX)
+// The system saves tiles only for processes that asked for them, once for all of their threads.
+bool has_amx() {
+    constexpr unsigned bfloat16 = 1u << 22, tiles = 1u << 24;
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & bfloat16) || !(d & tiles)) return false;
+    constexpr int request_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#endif
+
 std::vector<Variant> find_variants() {
     std::vector<Variant> found;
+    [[maybe_unused]] bool emulates_amx = false;
 #if defined(__aarch64__)
     found.push_back(CAROUSEL_VARIANT(neon));
 #else
@@ -36,15 +65,21 @@ std::vector<Variant> find_variants() {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512bw")) {
-        if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
-            found.push_back({"avx512bf16",
-                             &kernels_avx512_double,
-                             {&kernels_avx512_float, &kernels_avx512bf16_bfloat16, &kernels_avx512bf16_int8}});
+        if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
+#if defined(CAROUSEL_AMX)
+            if (has_amx()) found.push_back(CAROUSEL_VARIANT_BFLOAT16(amx));
+            emulates_amx = true;
+#endif
+            found.push_back(CAROUSEL_VARIANT_BFLOAT16(avx512bf16));
+        }
         found.push_back(CAROUSEL_VARIANT(avx512));
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(CAROUSEL_VARIANT(avx2));
 #endif
     found.push_back(CAROUSEL_VARIANT(baseline));
+#endif
+#if defined(CAROUSEL_AMX)
+    if (emulates_amx) found.push_back(CAROUSEL_VARIANT_BFLOAT16(amx_emulated));  // the last: only if it is named
 #endif
     return found;
 }

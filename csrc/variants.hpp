@@ -8,12 +8,12 @@
 namespace carousel {
 
 // What the factors of float32 products are rounded to.
-enum class Precision { float32, bfloat16, int8 };
+enum class Precision { float32, bfloat16, split, int8 };
 
 struct Variant {
     const char* name;
     const Kernels<double>* double_kernels;
-    const Kernels<float>* float_kernels[3];  // by precision
+    const Kernels<float>* float_kernels[4];  // by precision
 };
 
 // Those that this processor can run, the best first.

@@ -88,12 +88,26 @@ def to_bfloat16(a):
     return np.where(np.isnan(a), np.nan, kept.astype(np.uint32).view(np.float32).astype(np.float64))
 
 
+def parts_of(a, precision):
+    """The numbers whose sum stands for a factor of a product, the largest first."""
+    if precision == "split":
+        high = to_bfloat16(a)
+        return [high, to_bfloat16(a - high)]
+    return [to_bfloat16(a) if precision == "bfloat16" else a]
+
+
+def product(a, b, precision):
+    """a @ b, without the products of smaller parts alone."""
+    one, other = parts_of(a, precision), parts_of(b, precision)
+    return sum(p @ q for i, p in enumerate(one) for q in other[: len(other) - i])
+
+
 class Execution:
     """One run of a program over arrays, which are written in place (None: a missing input, which means zeros)."""
 
     def __init__(self, program, T, B, reverse, arrays, lengths=None, resets=None, precision=None):
         self.program, self.T, self.B, self.reverse, self.arrays = program, T, B, reverse, arrays
-        self.factor = to_bfloat16 if precision == "bfloat16" else lambda a: a
+        self.precision = precision
         self.lengths = np.full(B, T) if lengths is None else np.asarray(lengths)
         self.resets = np.zeros((T, B), bool) if resets is None else np.asarray(resets).astype(bool)
         self.backward = bool(program["states"]) and len(program["states"][0]) == 8
@@ -198,7 +212,7 @@ class Execution:
             for external, transposed, src in segments:
                 a = self.read(src, t, rows)
                 matrix = self.matrix(external, transposed, (W, a.shape[1]))
-                total = total + self.factor(a) @ self.factor(matrix).T
+                total = total + product(a, matrix.T, self.precision)
             self.place(dst)[t, rows] = total
         for op, dst, *sources in code:
             args = [self.read(v, t, rows) for v in sources if v >= 0]
@@ -219,7 +233,7 @@ class Execution:
         for kind, external, *rest in self.program.get("reduce", []):
             a, *b = (self.read(v, t, rows) for v in rest if v >= 0)
             if kind == "matrix":
-                self.arrays[external] += self.factor(a).T @ self.factor(b[0])
+                self.arrays[external] += product(a.T, b[0], self.precision)
             elif kind == "vector":
                 self.arrays[external] += (a * b[0] if b else a).sum(axis=0)
             else:
@@ -275,6 +289,6 @@ class Execution:
 def run_program(program, T, B, arrays, reverse=False, lengths=None, resets=None, precision=None):
     """Runs a program over float64 arrays, one an external: (T,B,w), (B,w), (w,) or (rows, columns), or None.
 
-    With `precision` "bfloat16" the factors of products are rounded to that."""
+    With `precision` "bfloat16" the factors of products are rounded to that, with "split" to the sum of two of those."""
     with np.errstate(all="ignore"):
         Execution(program, T, B, reverse, arrays, lengths, resets, precision).run()

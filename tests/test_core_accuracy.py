@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import carousel
-from core_runner import each_variant, run_op
+from core_runner import each_variant, run_core, run_op
 
 FUNCTIONS = {"exp": 1.2, "log": 1.0, "sigmoid": 2.4, "tanh": 2.2, "softplus": 2.8}  # units in the last place at most
 
@@ -87,6 +87,40 @@ def test_special_values(dtype):
             got = run_op(name, x, dtype=dtype)[0]
             np.testing.assert_allclose(got, want, rtol=1e-7, err_msg=name)
             assert name != "tanh" or (np.signbit(got) == [False, True, np.signbit(got[2]), False, True]).all()
+
+
+def run_product(x, W, precision):
+    """x @ W.T in the core."""
+    externals = [["step", "in", "x"], ["matrix", "in", "W"], ["step", "out", "y"]]
+    values = [["step", x.shape[1], 0], ["step", len(W), 2]]
+    program = {"externals": externals, "values": values, "states": [], "loop": [], "after": []}
+    y = np.full((1, len(x), len(W)), np.nan, np.float32)
+    run_core(
+        program | {"before": [["tile", len(W), [[1, -1, [[1, 0, 0]]]], []]]},
+        1, len(x), [x[None], W, y], np.float32, precision=precision,
+    )  # fmt: skip
+    return y[0]
+
+
+@pytest.mark.parametrize("k", [1, 33, 300])
+def test_products_of_split_factors(k):
+    """Against float64, relative to the sum of the terms' magnitudes: three roundings of 2^-16 at most, and on average
+    much less; the factors' magnitudes spread over 20 powers of ten."""
+    rng = np.random.default_rng(k)
+    x, W = ((rng.normal(size=(n, k)) * 10.0 ** rng.uniform(-10, 10, (n, k))).astype(np.float32) for n in (37, 70))
+    want, terms = x.astype(np.float64) @ W.T.astype(np.float64), abs(x).astype(np.float64) @ abs(W.T).astype(np.float64)
+    for variant in each_variant():
+        apart = abs(run_product(x, W, "split") - want) / terms
+        assert apart.max() <= 3 * 2**-16 and np.sqrt((apart**2).mean()) <= 2**-17, variant
+
+
+def test_special_values_in_split_factors():
+    x = np.array([[np.nan], [np.inf], [-np.inf], [3e38], [0.0], [-0.0], [1e-30]] * 2, np.float32)
+    W = np.array([[1.1]], np.float32)
+    for variant in each_variant():
+        got = run_product(x, W, "split")
+        assert np.isnan(got[~np.isfinite(x)]).all(), variant  # an infinite number leaves no finite rest
+        np.testing.assert_allclose(got[np.isfinite(x)], (x * W)[np.isfinite(x)], rtol=1e-4, err_msg=variant)
 
 
 def whole_call(layer, x):
