@@ -4,6 +4,7 @@ Errors are measured against float64, beside those of plain PyTorch in bfloat16 o
 """
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -135,11 +136,9 @@ def backend():
 
 
 def test_the_switch_of_the_backend(backend):
-    """ "bf16" permits products in bfloat16; "tf32" leaves them as they are. Results stay in float32."""
+    """ "bf16" permits products in bfloat16. Results stay in float32."""
     layer, x = ca.LSTM(20, 40), torch.randn(7, 6, 20)
     plain = layer(x)[0]
-    backend.fp32_precision = "tf32"
-    assert torch.equal(layer(x)[0], plain)
     backend.fp32_precision = "bf16"
     low = layer(x)[0]
     assert low.dtype == torch.float32 and not torch.equal(low, plain)
@@ -149,6 +148,19 @@ def test_the_switch_of_the_backend(backend):
     right = double(x.double())[0]
     backend.fp32_precision = "bf16"
     assert torch.equal(double(x.double())[0], right)
+
+
+@pytest.mark.parametrize("variant", ["amx", "avx512bf16"])
+def test_split_factors_are_asked_for_where_they_pay(variant, backend, monkeypatch):
+    """ "tf32" permits the sum of two numbers in bfloat16, and is true float32 on processors without tiles."""
+    layer, x = ca.LSTM(20, 40, num_layers=2, bidirectional=True), torch.randn(7, 18, 20)
+    plain, right = run(layer, x), run(copy.deepcopy(layer).double(), x.double())
+    monkeypatch.setattr(precision, "_core", SimpleNamespace(variant=lambda: variant))
+    backend.fp32_precision = "tf32"
+    for _ in each_variant() if variant == "amx" else [None]:
+        split = run(layer, x)
+        assert any(map(torch.equal, split, plain)) == (variant != "amx")
+        assert max(error(split, right)) < 2e-5
 
 
 def test_what_is_asked():

@@ -1,5 +1,8 @@
 """The precision of products: what their factors may be rounded to. Sums, states and all else stay in float32.
 
+"split" rounds to the sum of two numbers in bfloat16, which is a few times float32's error and takes three products: it
+is asked for where these are faster than one in float32, on processors with tiles (AMX).
+
 It is a permission, which `Parameters` carry: the native engine takes it where that is faster, the others compute in the
 dtype that they are given. None permits nothing.
 """
@@ -12,8 +15,9 @@ import torch
 from torch import Tensor
 
 from carousel.engines.constant import constant
+from carousel.engines.native_call import _core
 
-BFLOAT16 = "bfloat16"
+BFLOAT16, SPLIT = "bfloat16", "split"
 _SWITCH = torch.backends.mkldnn.rnn  # type: ignore[attr-defined]
 
 
@@ -26,7 +30,7 @@ def asked(x: Tensor) -> tuple[str | None, torch.dtype | None]:
         return None, None
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16:
         return BFLOAT16, torch.bfloat16
-    return (BFLOAT16 if _of_backend() == "bf16" else None), None
+    return _of_backend(), None
 
 
 def rounded(
@@ -37,5 +41,8 @@ def rounded(
 
 
 @constant
-def _of_backend() -> str:
-    return _SWITCH.fp32_precision
+def _of_backend() -> str | None:
+    given = _SWITCH.fp32_precision
+    if given == "tf32" and _core is not None and _core.variant() == "amx":
+        return SPLIT
+    return BFLOAT16 if given == "bf16" else None
