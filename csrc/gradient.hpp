@@ -10,7 +10,8 @@ template <class F, class T = typename F::Value>
 void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns, T* out) {
     auto* panel = reinterpret_cast<typename F::Packed*>(out);
     const T* group[F::kGroup];
-    for (int64_t g = 0; g < groups<F>(count); ++g) {
+    constexpr int64_t block = kTiled<F> ? kMatrixWords : 1;
+    for (int64_t g = 0; g < (groups<F>(count) + block - 1) / block * block; ++g) {
         rows_of_group<F>(rows, count, g, first, group);
         for (int word = 0; word < F::kWords; ++word, panel += kPanel) {
             F::pack_rows(group, columns, word, panel);
@@ -19,11 +20,38 @@ void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns,
     }
 }
 
+// The columns as lines of their own, of kLine groups each, in blocks of zeros past the last: a tile's rows, which go along
+// what is summed.
+constexpr int64_t kLine = kReduceRows / 2;
+
+template <class F>
+void gather_tiled_lines(float* const* rows, int64_t count, int64_t first, int64_t columns, int64_t stride, uint32_t* out) {
+    const float* group[F::kGroup];
+    for (int word = 0; word < F::kWords; ++word, out += stride * kLine)
+        for (int64_t i = 0; i < columns; i += kMatrixRows)
+            for (int64_t g = 0; g < groups<F>(count); g += kMatrixWords) {
+                Vec<float> square[kLanes<float>];
+                for (int64_t k = 0; k < kMatrixWords; ++k) {
+                    rows_of_group<F>(rows, count, g + k, first + i, group);
+                    const int64_t left = columns - i;
+                    F::pack_rows(group, left < kMatrixRows ? left : kMatrixRows, word,
+                                 reinterpret_cast<uint32_t*>(&square[k]));
+                }
+                transpose<float>(square);
+                for (int64_t m = 0; m < kMatrixRows; ++m)
+                    store<float>(reinterpret_cast<float*>(out + (i + m) * kLine + g), square[m]);
+            }
+}
+
 // The same columns of all rows, group by group: kSources lines each, `stride` elements apart.
 template <class F, class T = typename F::Value>
 void gather_lines(T* const* rows, int64_t count, int64_t first, int64_t columns, int64_t stride, T* out,
                   T** lines_of_groups) {
     auto* lines = reinterpret_cast<typename F::Source*>(out);
+    if constexpr (kTiled<F>) {
+        lines_of_groups[0] = out;
+        return gather_tiled_lines<F>(rows, count, first, columns, stride, lines);
+    }
     const T* group[F::kGroup];
     for (int64_t g = 0; g < groups<F>(count); ++g, lines += F::kSources * stride) {
         rows_of_group<F>(rows, count, g, first, group);
@@ -89,7 +117,32 @@ void gradient_strip(const MatrixGradientCall<T>& call, int64_t i) {
 }
 
 template <class F>
+void add_tiled_gradient(const MatrixGradientCall<float>& call) {
+    using namespace matrix_tiles;
+    alignas(64) float sums[kMatrixRows * kPanel];
+    const int vectors = int((call.columns + kLanes<float> - 1) / kLanes<float>);
+    const auto* a = reinterpret_cast<const uint32_t*>(call.a[0]);
+    const auto* b = reinterpret_cast<const uint32_t*>(call.b[0]) + call.b_first;
+    const Lease registers;
+    for (int64_t i = 0; i < call.a_columns; i += kMatrixRows, a += kMatrixRows * kLine) {
+        zero_sums();
+        for (int64_t g = 0; g < groups<F>(call.rows); g += kMatrixWords) {
+            load<4>(a + g, kLine);
+            if constexpr (F::kWords == 2) load<5>(a + call.a_stride * kLine + g, kLine);
+            multiply_block<F>(b + g * F::kWords * kPanel, kPanel, vectors);
+        }
+        store_sums(sums);
+        for (int64_t m = 0; m < kMatrixRows && i + m < call.a_columns; ++m)
+            for (int v = 0; v < vectors; ++v) {
+                const Vec<float> sum = load(sums + m * kPanel + v * kLanes<float>);
+                add_to_gradient<float, 1>(call, i + m, v * kLanes<float>, &sum);
+            }
+    }
+}
+
+template <class F>
 void add_matrix_gradient(const MatrixGradientCall<typename F::Value>& call) {
+    if constexpr (kTiled<F>) return add_tiled_gradient<F>(call);
     int64_t i = 0;
     for (; i + kTileRows <= call.a_columns; i += kTileRows) gradient_strip<F, kTileRows>(call, i);
     switch (call.a_columns - i) {

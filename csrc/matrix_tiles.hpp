@@ -126,6 +126,16 @@ struct Registers {};
 template <class F>
 struct Registers<Tiled<F>> : matrix_tiles::Lease {};
 
+inline void zero_sums() {
+    using namespace matrix_tiles;
+    zero<0>(), zero<1>(), zero<2>(), zero<3>();
+}
+
+inline void store_sums(float* to) {
+    using namespace matrix_tiles;
+    store<0>(to, kPanel), store<1>(to + 16, kPanel), store<2>(to + 32, kPanel), store<3>(to + 48, kPanel);
+}
+
 // Sums are registers 0 to 3, rows 4 and 5, weights 6 and 7: 16 groups of one vector of columns, then of the next.
 template <class F, int V = 0>
 inline void multiply_block(const uint32_t* weights, int64_t stride, int vectors) {
@@ -146,7 +156,7 @@ inline void multiply_block(const uint32_t* weights, int64_t stride, int vectors)
 template <class F>
 void multiply_tiles(const uint32_t* rows, int64_t k, const uint32_t* weights, int64_t stride, int vectors, float* sums) {
     using namespace matrix_tiles;
-    zero<0>(), zero<1>(), zero<2>(), zero<3>();
+    zero_sums();
     const int64_t height = groups<F>(k);
     for (int64_t g = 0; g < height; g += kMatrixWords) {
         load<4>(rows + g, converted<F>(k));
@@ -160,7 +170,7 @@ void multiply_tiles(const uint32_t* rows, int64_t k, const uint32_t* weights, in
             multiply_block<F>(last, stride, vectors);
         }
     }
-    store<0>(sums, kPanel), store<1>(sums + 16, kPanel), store<2>(sums + 32, kPanel), store<3>(sums + 48, kPanel);
+    store_sums(sums);
 }
 
 // Converted rows follow each other, and up to a whole tile of them can be read: the buffer has room for kChunkRows.
