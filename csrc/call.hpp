@@ -51,8 +51,8 @@ class Call {
           packed_before(packed),
           time{arguments.T, arguments.B, arguments.reverse, arguments.lengths, arguments.resets},
           layout(plan_layout(program, time.T, time.B, arguments.total_rows(),
-                             Places<T>::block_bytes_per_step(program, time.B), {int64_t(sizeof(T)) * kernels.words, kernels.group}, threads,
-                             packed_before)),
+                             Places<T>::block_bytes_per_step(program, time.B),
+                             {int64_t(sizeof(T)) * kernels.words, kernels.group}, threads, packed_before)),
           arena_(packed ? Arena::Memory::own : Arena::Memory::borrowed),
           places(program, arguments, time, layout.block_steps, arena_),
           weights(packed ? packed->weights() : find_weights<T>(program, arguments)) {

@@ -95,7 +95,9 @@ struct Bfloat16 {
     static Vec<float> total(Sum sum, const Packed*, int64_t, const Source*) { return sum; }
 
     // Elements 0 .. 2L of a row, as L pairs.
-    static Vec<float> neighbours(const float* from, int) { return (Vec<float>)pairs(load(from), load(from + kLanes<float>)); }
+    static Vec<float> neighbours(const float* from, int) {
+        return (Vec<float>)pairs(load(from), load(from + kLanes<float>));
+    }
     static Packed pack(const float* from, int64_t stride, int64_t left, int) {
         return zip(all(from[0]), all(left > 1 ? from[stride] : 0.0f))[0];
     }

@@ -20,12 +20,13 @@ void gather_panel(T* const* rows, int64_t count, int64_t first, int64_t columns,
     }
 }
 
-// The columns as lines of their own, of kLine groups each, in blocks of zeros past the last: a tile's rows, which go along
-// what is summed.
+// For tiles, whose rows go along what is summed, every column becomes a line of kLine groups, filled up with zeros to
+// whole tiles.
 constexpr int64_t kLine = kReduceRows / 2;
 
 template <class F>
-void gather_tiled_lines(float* const* rows, int64_t count, int64_t first, int64_t columns, int64_t stride, uint32_t* out) {
+void gather_tiled_lines(float* const* rows, int64_t count, int64_t first, int64_t columns, int64_t stride,
+                        uint32_t* out) {
     const float* group[F::kGroup];
     for (int word = 0; word < F::kWords; ++word, out += stride * kLine)
         for (int64_t i = 0; i < columns; i += kMatrixRows)
@@ -142,7 +143,6 @@ void add_tiled_gradient(const MatrixGradientCall<float>& call) {
 
 template <class F>
 void add_matrix_gradient(const MatrixGradientCall<typename F::Value>& call) {
-    if constexpr (kTiled<F>) return add_tiled_gradient<F>(call);
     int64_t i = 0;
     for (; i + kTileRows <= call.a_columns; i += kTileRows) gradient_strip<F, kTileRows>(call, i);
     switch (call.a_columns - i) {

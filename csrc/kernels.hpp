@@ -90,7 +90,8 @@ struct RowCall {
 };
 
 // gradient(i, j) += sum over rows of a[a_first + i] * b[b_first + j]. The tables have one pointer per group of rows (a
-// row, where the kernels' format has groups of one), that of b one per word. Of b whole vectors can be read, with zeros past its columns.
+// row, where the kernels' format has groups of one), that of b one per word of a group. Of b whole vectors can be read,
+// with zeros past its columns.
 template <class T>
 struct MatrixGradientCall {
     int64_t rows;
@@ -128,7 +129,7 @@ struct Kernels {
     void (*matrix_gradient)(const MatrixGradientCall<T>&);
     void (*vector_gradient)(const VectorGradientCall<T>&);
     int64_t tile_rows;           // at most
-    int64_t group, words, head;  // inner elements that some packed words of weights hold, and words before them in a column
+    int64_t group, words, head;  // inner elements, the packed words that hold so many, words before them in a column
     // Turns a table of rows of some width to converted ones, which begin at `out`, `converted(width)` elements each.
     // Null where products meet rows as they are.
     void (*convert)(T** rows, int64_t count, int64_t width, T* out);

@@ -1,6 +1,9 @@
-// Products by tiles of AMX: registers of 16 rows of 64 bytes, of which one instruction multiplies two and adds to a third.
+// Products by tiles of AMX, registers of 16 rows of 64 bytes: an instruction multiplies two and adds to a third.
+// It takes as long for one row as for sixteen, and a row alone waits for its weights anyway: all products are done so,
+// else the bits would depend on how threads share the rows.
 
 constexpr int kMatrixRows = 16, kMatrixWords = 16;
+static_assert(kChunkRows % kMatrixRows == 0 && kReduceRows % (2 * kMatrixWords) == 0 && kPanel == 4 * kMatrixWords);
 
 namespace matrix_tiles {
 
@@ -108,7 +111,7 @@ struct Lease {
 
 }  // namespace matrix_tiles
 
-// A format of pairs of bfloat16, multiplied by such tiles. A panel's words of a group stand in one row, as a tile's must.
+// A format of pairs of bfloat16, multiplied by such tiles. Its packed weights are as they must be in a tile.
 template <class F>
 struct Tiled : F {};
 
@@ -151,8 +154,8 @@ inline void multiply_block(const uint32_t* weights, int64_t stride, int vectors)
     if constexpr (V + 1 < 4) multiply_block<F, V + 1>(weights, stride, vectors);
 }
 
-// Sums of 16 rows and of one panel, whose columns are up to four vectors. The last block of weights may have fewer groups
-// than a tile has rows: what follows them is another's, and would be NaN times zero.
+// Sums of 16 rows and one panel. The last block of weights may have fewer groups than a tile has rows: what follows them
+// is another's, and may be NaN, which zeros in the rows do not silence.
 template <class F>
 void multiply_tiles(const uint32_t* rows, int64_t k, const uint32_t* weights, int64_t stride, int vectors, float* sums) {
     using namespace matrix_tiles;
@@ -173,7 +176,8 @@ void multiply_tiles(const uint32_t* rows, int64_t k, const uint32_t* weights, in
     store_sums(sums);
 }
 
-// Converted rows follow each other, and up to a whole tile of them can be read: the buffer has room for kChunkRows.
+// Converted rows follow each other, and a whole tile of them can be read: the buffer has room for kChunkRows. What comes
+// of those past the last goes nowhere.
 template <class F>
 void tiled_product(const TileCall<float>& call, const Product& product, const Reference<float>* refs, int64_t panel,
                    int64_t first_row, TileShape<float> shape) {
@@ -181,10 +185,10 @@ void tiled_product(const TileCall<float>& call, const Product& product, const Re
     const int64_t stride = panel_stride<float>(call.code->width, panel);
     for (int s = 0; s < product.segment_count; ++s) {
         const Weight<float>& w = call.weights[product.segments[s].weight];
-        const float* rows = call.tables[call.code->operand_count + product.segments[s].source][first_row];
-        const float* weights = w.packed + panel * groups<F>(w.k) * F::kWords * kPanel;
-        multiply_tiles<F>(reinterpret_cast<const uint32_t*>(rows), w.k, reinterpret_cast<const uint32_t*>(weights), stride,
-                          shape.vectors(), sums);
+        const auto* rows = reinterpret_cast<const uint32_t*>(
+            call.tables[call.code->operand_count + product.segments[s].source][first_row]);
+        const auto* weights = reinterpret_cast<const uint32_t*>(w.packed) + panel * groups<F>(w.k) * F::kWords * kPanel;
+        multiply_tiles<F>(rows, w.k, weights, stride, shape.vectors(), sums);
         const int start = s ? product.dst : product.init;
         for (int m = 0; m < shape.rows; ++m)
             for (int j = 0; j < shape.vectors() * kLanes<float>; j += kLanes<float>) {

@@ -10,7 +10,8 @@ void transpose_square(const typename F::Value* from, int64_t stride_n, typename 
         for (int n = 0; n < kLanes<T>; ++n) rows[n] = F::neighbours(from + n * stride_n, word);
         transpose<T>(rows);
 #pragma GCC unroll 16
-        for (int g = 0; g < kLanes<T>; ++g) store<T>(reinterpret_cast<T*>(to + (g * F::kWords + word) * stride), rows[g]);
+        for (int g = 0; g < kLanes<T>; ++g)
+            store<T>(reinterpret_cast<T*>(to + (g * F::kWords + word) * stride), rows[g]);
     }
 }
 
@@ -42,7 +43,8 @@ void pack_columns(const Weight<T>& w, const T* base, int64_t columns, int64_t he
     const int64_t whole_n = w.stride_k == 1 ? columns / L * L : 0, whole_g = w.k / (L * F::kGroup) * L;
     for (int64_t g = 0; g < whole_g; g += L) {
         for (int64_t n = 0; n < whole_n; n += L)
-            transpose_square<F>(base + n * w.stride_n + g * F::kGroup, w.stride_n, out + g * F::kWords * stride + n, stride);
+            transpose_square<F>(base + n * w.stride_n + g * F::kGroup, w.stride_n, out + g * F::kWords * stride + n,
+                                stride);
         pack_general<F>(w, base, whole_n, columns, g, g + L, out, stride);
     }
     pack_general<F>(w, base, 0, columns, whole_g, height, out, stride);

@@ -60,7 +60,8 @@ inline void packed_tile(const TileCall<T>& call, const Product* products, const 
 #pragma GCC unroll 8
                 for (int p = 0; p < P; ++p)
 #pragma GCC unroll 8
-                    for (int v = 0; v < N; ++v) row[p][v] = F::weights(w[p] + g * F::kWords * stride + v * kLanes<T>, stride, part);
+                    for (int v = 0; v < N; ++v)
+                        row[p][v] = F::weights(w[p] + g * F::kWords * stride + v * kLanes<T>, stride, part);
 #pragma GCC unroll 8
                 for (int m = 0; m < M; ++m) {
                     const auto x = F::source(a[m] + g * (F::kSources / F::kPlanes), apart, part);
@@ -230,15 +231,14 @@ void run_products(const TileCall<T>& call, const Reference<T>* refs, int64_t pan
             direct_product<T>(call, *p, refs, panel, first_row, shape, columns);
             continue;
         }
-        if constexpr (kTiled<F>)
-            if (shape.rows > 1) {  // a row alone waits for its weights, whatever multiplies them
-                tiled_product<F>(call, *p, refs, panel, first_row, shape);
-                continue;
+        if constexpr (kTiled<F>) {
+            tiled_product<F>(call, *p, refs, panel, first_row, shape);
+        } else {
+            for (int v = 0, vectors; v < shape.vectors(); v += vectors) {
+                products = p->alike;
+                vectors = shape.vectors() - v;
+                choose_tile<F>(shape.rows, products, vectors)(call, p, refs, panel, first_row, v * kLanes<T>);
             }
-        for (int v = 0, vectors; v < shape.vectors(); v += vectors) {
-            products = p->alike;
-            vectors = shape.vectors() - v;
-            choose_tile<F>(shape.rows, products, vectors)(call, p, refs, panel, first_row, v * kLanes<T>);
         }
     }
 }

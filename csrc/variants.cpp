@@ -17,8 +17,9 @@ namespace carousel {
     extern const Kernels<float> kernels_##name##_bfloat16; \
     extern const Kernels<float> kernels_##name##_split;    \
     extern const Kernels<float> kernels_##name##_int8
-#define CAROUSEL_VARIANT(name) \
-    {#name, &kernels_##name##_double, {&kernels_##name##_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_##name##_int8}}
+#define CAROUSEL_VARIANT(name)      \
+    {#name, &kernels_##name##_double, \
+     {&kernels_##name##_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_##name##_int8}}
 
 #if defined(__aarch64__)
 CAROUSEL_DECLARE(neon);

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from carousel import _core
-from core_runner import THREAD_WORTH, always_sharing, run_core
+from core_runner import THREAD_WORTH, always_sharing, each_variant, run_core
 from program_lstm import lstm_backward, lstm_forward
 
 
@@ -204,22 +204,24 @@ def test_fork():
         assert os.waitpid(child, 0)[1] == 0
 
 
-def test_same_bits():
-    """The same call gives the same bits, gradients included, and however many threads share it."""
-    T, B, D, H = 30, 10, 9, 70
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "split"])
+def test_same_bits(precision):
+    """The same call gives the same bits, gradients included, and however many threads share it, down to a row each."""
+    T, B, D, H = 30, 5, 9, 70
     program = lstm_backward(D, H)
     front = {"step": (T, B), "batch": (B,), "vector": (), "matrix": (H,)}
-    results = []
-    with always_sharing():
+    for variant in each_variant():
+        results = set()
         for threads in (1, 2, 2, 3, 4):
             rng = np.random.default_rng(5)
             arrays = []
             for shape, role, name in program["externals"]:
                 size = (*front[shape], D if name in ("x", "d_x") or "W_" in name else H)
                 arrays.append((rng.normal(size=size) if role == "in" else np.full(size, np.nan)).astype(np.float32))
-            run_core(program, T, B, arrays, "float32", threads=threads)
-            results.append(b"".join(a.tobytes() for a in arrays))
-    assert len(set(results)) == 1
+            with always_sharing():
+                run_core(program, T, B, arrays, "float32", threads=threads, precision=precision)
+            results.add(b"".join(a.tobytes() for a in arrays))
+        assert len(results) == 1, variant
 
 
 def test_default_thread_worth():
