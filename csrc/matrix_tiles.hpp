@@ -7,7 +7,7 @@ static_assert(kChunkRows % kMatrixRows == 0 && kReduceRows % (2 * kMatrixWords) 
 
 namespace matrix_tiles {
 
-#if defined(__AMX_BF16__)
+#if defined(CAROUSEL_AMX_INSTRUCTIONS)
 struct alignas(64) Shapes {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
     uint16_t row_bytes[16] = {};
