@@ -89,6 +89,11 @@ def waits(cell: AnyCell) -> bool:
     return any(p.inside and p.operand not in early for p in products(cell, sizes(cell, SHAPES[0])))
 
 
+def recurrent(cell: AnyCell) -> bool:
+    """Whether a product reads a state: only such cells have what our LSTM can be compared in."""
+    return any(p.inside for p in products(cell, sizes(cell, SHAPES[0])))
+
+
 def operations(cell: AnyCell, found: dict[str, int]) -> float:
     """Multiply-adds of the matrix products of one row-step."""
     return sum(p.rows * p.columns / p.heads for p in products(cell, found))
@@ -164,6 +169,7 @@ def measure(cell: AnyCell, shape: Shape, seconds: float) -> list[dict[str, Any]]
                 "per_product": mine / ours / share if share else None,
                 "floor_ms": 1e3 * times[FLOOR] if own else None,
                 "waits": waits(cell),
+                "recurrent": recurrent(cell),
             }
         )
     return rows
@@ -171,14 +177,15 @@ def measure(cell: AnyCell, shape: Shape, seconds: float) -> list[dict[str, Any]]
 
 def compared(found: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows as those of the other benchmarks, for their table of marks: how many times as fast a cell is as our LSTM
-    a product, or where its products wait within the step, as its products alone."""
+    a product, or where its products wait within the step or do not recur, as its products alone."""
     rows = []
     for row in found["rows"]:
-        alone = row["waits"] and row["floor_ms"]
+        by_floor = row["waits"] or not row["recurrent"]
+        alone = by_floor and row["floor_ms"]
         if alone or row["per_product"]:
             rows.append(
                 {
-                    "part": "cells that wait" if row["waits"] else "cells",
+                    "part": "other cells" if by_floor else "cells",
                     "shape": f"{row['cell']} {Shape(*row['shape']).name}",
                     "threads": found["about"]["threads"][0],
                     "mode": row["mode"],

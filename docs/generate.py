@@ -25,9 +25,10 @@ THEMES = ("light", "dark")
 
 def documents() -> dict[Path, str]:
     """Each document that has generated parts, as it should be."""
-    readme = ROOT / "README.md"
+    readme, benchmarks = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
     return {
         readme: put(put(readme.read_text(), "cells", table_of_cells()), "benchmark", benchmark()),
+        benchmarks: put(benchmarks.read_text(), "marks", table_of_marks()),
         ROOT / "docs" / "api.md": api(),
         ROOT / "docs" / "counts.md": counts(),
         **charts(),
@@ -102,7 +103,7 @@ def signature(thing: object) -> str:
 
 
 def benchmark() -> str:
-    """The last full run: the drawing, and the table of what is to be reached."""
+    """The last full run: the drawing, and what was measured."""
     found = newest_results()
     if not found:
         return "Not measured yet."
@@ -111,10 +112,18 @@ def benchmark() -> str:
         '<picture><source media="(prefers-color-scheme: dark)" srcset="docs/speed-dark.svg">'
         f'<img alt="Times as fast as torch.nn.LSTM, by shape, {threads} threads" src="docs/speed-light.svg"></picture>'
     )
-    stem = module("results").target(found["about"]).with_suffix(".md").relative_to(ROOT)
-    link = f"Every time, and how they were measured: [{stem}]({stem}), [docs/benchmarks.md](docs/benchmarks.md)."
     marks = module("marks")
-    return "\n\n".join([picture, f"{module('report').where(found)} {marks.LEGEND}", marks.table(found), link])
+    return "\n\n".join([picture, f"{module('report').where(found)} {marks.LEGEND}", marks.figures(found)])
+
+
+def table_of_marks() -> str:
+    """What is to be reached, and whether the last full run reached it."""
+    found = newest_results()
+    if not found:
+        return "Not measured yet."
+    report = module("results").target(found["about"]).with_suffix(".md").relative_to(ROOT)
+    link = f"Every shape: [{report}](../{report})."
+    return "\n\n".join([module("report").where(found), module("marks").table(found), link])
 
 
 def charts() -> dict[Path, str]:
