@@ -78,7 +78,7 @@ class Stack : public Session {
     }
 
     void run(const void* x) override {
-        std::memcpy(x_, x, bytes_of_x_);
+        if (bytes_of_x_) std::memcpy(x_, x, bytes_of_x_);  // of no steps there is nothing, not even an address
         run_threads(threads_, [](void* self, int number) { static_cast<Stack*>(self)->run(number); }, this);
     }
 
