@@ -185,7 +185,7 @@ def compared(found: dict[str, Any]) -> list[dict[str, Any]]:
         if alone or row["per_product"]:
             rows.append(
                 {
-                    "part": "other cells" if by_floor else "cells",
+                    "part": "cells by floor" if by_floor else "cells",
                     "shape": f"{row['cell']} {Shape(*row['shape']).name}",
                     "threads": found["about"]["threads"][0],
                     "mode": row["mode"],
