@@ -47,7 +47,8 @@ def emptied(program: dict[str, Any]) -> dict[str, Any]:
         name: [empty_tile(program, phase) for phase in program[name] if phase[0] == "tile"]
         for name in ("before", "loop", "after")
     }
-    return program | sections
+    # what only made values for an operation on rows is left with nothing to do
+    return program | {name: [p for p in phases if p[2] or p[3]] for name, phases in sections.items()}
 
 
 def empty_tile(program: dict[str, Any], phase: Phase) -> Phase:
