@@ -105,8 +105,9 @@ def measure(name: str, shape: Shape, threads: int, budget: Budget, weigh: bool) 
         add_rates(rows, shape)
         return [row | {"part": name, "latency": shape.latency} for row in rows]
     torch._dynamo.reset()  # it keeps what it compiled for few shapes, then stops compiling without a word
-    make = lambda seed: agreement.make(shape, part.sides, seed)  # noqa: E731
-    rows = timing.measure(make, part.against, pairs, budget.seconds, part.modes)
+    rows = timing.measure(
+        lambda seed: agreement.make(shape, part.sides, seed), part.against, pairs, budget.seconds, part.modes
+    )
     add_rates(rows, shape)
     if part.errors:
         add_errors(rows, part, shape)

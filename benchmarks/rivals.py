@@ -190,7 +190,8 @@ def tf32(make: Make) -> Make:
 
     def build(shape: Shape, data: Data, weights: list[loops.Weights]) -> Side:
         side = make(shape, data, weights)
-        forward, training, switch = side.forward, side.training, getattr(torch.backends.mkldnn, "rnn")  # noqa: B009
+        forward, training = side.forward, side.training
+        switch = torch.backends.mkldnn.rnn  # type: ignore[attr-defined]
 
         def switched(call: Callable[[], Any]) -> Callable[[], Any]:
             def run() -> Any:

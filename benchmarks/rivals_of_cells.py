@@ -162,8 +162,9 @@ def measure(cell: Cell, shape: Shape, threads: int, options: argparse.Namespace)
     timing.use_threads(threads)
     torch._dynamo.reset()
     names = [name for name in options.rivals if name != SCAN or importlib.util.find_spec("jax")]
-    make = lambda seed: Case(cell, shape, seed).make([OURS, *names])  # noqa: E731
-    found = timing.measure(make, {OURS: tuple(names)}, options.pairs, options.seconds)
+    found = timing.measure(
+        lambda seed: Case(cell, shape, seed).make([OURS, *names]), {OURS: tuple(names)}, options.pairs, options.seconds
+    )
     when = f"{datetime.datetime.now():%Y-%m-%d %H:%M} of {results.commit()}"
     known = {"part": PART, "shape": f"{cell.name} {shape.name}", "threads": threads, "measured": when}
     return [known | row for row in found]
