@@ -32,6 +32,7 @@ SHAPES = (Shape(24, 32, 1, 25), Shape(100, 1, 64, 64), Shape(100, 16, 64, 128), 
 OURS, LOOP, SCRIPT, COMPILE, SCAN = "carousel", "Python loop", "torch.jit.script", "torch.compile", "jax.lax.scan"
 RIVALS = [LOOP, SCRIPT, COMPILE, SCAN]
 PART = "cells against loops"
+NOISE = 50  # times what the Python loop in float32 is off by: sums in another order
 
 
 class Case:
@@ -52,16 +53,28 @@ class Case:
         return torch.rand(*front, self.cell.side_width(name, **self.sizes))
 
     def make(self, names: list[str]) -> dict[str, Any]:
-        """The sides, each of which agrees with the Python loop."""
+        """The sides, each of which agrees with the Python loop.
+
+        Some cells are chaotic: rounding grows from step to step, whoever computes. So what the loop itself loses
+        against float64 is allowed for.
+        """
         makers = {OURS: self.ours, LOOP: self.loop, SCRIPT: self.script, COMPILE: self.compiled, SCAN: self.scan}
         made: dict[str, Any] = {name: makers[name]() for name in names}
         want, want_dx = (value.detach() for value in made[LOOP].training())
+        noise, noise_dx = (
+            NOISE * (got - true).abs().max().item()
+            for got, true in zip((want, want_dx), self.loop(torch.float64).training(), strict=True)
+        )
         for name, side in made.items():
             y, dx = side.training()
-            for what, got, true in (("y", side.forward(), want), ("y in training", y, want), ("dx", dx, want_dx)):
+            for what, got, true, lost in (
+                ("y", side.forward(), want, noise),
+                ("y in training", y, want, noise),
+                ("dx", dx, want_dx, noise_dx),
+            ):
                 got = got.detach() if isinstance(got, Tensor) else torch.tensor(numpy.asarray(got))
                 error = (got - true).abs().max().item()
-                if not error <= 1e-3 * (1 + true.abs().max().item()):
+                if not error <= 1e-3 * (1 + true.abs().max().item()) + lost:
                     raise timing.Disagreement(
                         f"{self.cell.name} as {name} at {self.shape.name}: {what} off by {error:.2g}"
                     )
@@ -71,9 +84,9 @@ class Case:
         x = self.x.clone().requires_grad_()
         return Side(lambda x: self.layer(x, **self.sides)[0], self.layer.parameters(), Plain(x, self.gradient))
 
-    def loop(self) -> Side:
+    def loop(self, dtype: torch.dtype = torch.float32) -> Side:
         written = Written(self.cell, self.sizes, "torch")
-        return self._in_torch(written, written.loop)
+        return self._in_torch(written, written.loop, dtype)
 
     def script(self) -> Side:
         written = Written(self.cell, self.sizes, "torch")
@@ -87,15 +100,15 @@ class Case:
         written.functions["step"] = torch.compile(written.functions["step"], dynamic=False)
         return self._in_torch(written, written.loop)
 
-    def _in_torch(self, written: Written, loop: Any) -> Side:
-        leaves = [self._leaf(node, self.x) for node in written.leaves]
+    def _in_torch(self, written: Written, loop: Any, dtype: torch.dtype = torch.float32) -> Side:
+        leaves = [self._leaf(node, self.x).to(dtype) for node in written.leaves]
         at = next(k for k, node in enumerate(written.leaves) if node.op == "input")
         learned = [
             leaf.clone().requires_grad_() if node.op == "parameter" else leaf
             for node, leaf in zip(written.leaves, leaves, strict=True)
         ]
         states = [
-            torch.full((self.shape.B, width), self.cell.initial[name])
+            torch.full((self.shape.B, width), self.cell.initial[name], dtype=dtype)
             for name, width in zip(self.cell.states, self.cell.state_widths(**self.sizes), strict=True)
         ]
 
@@ -104,7 +117,7 @@ class Case:
             return y
 
         own = [leaf for leaf in learned if leaf.requires_grad]
-        return Side(call, own, Plain(self.x.clone().requires_grad_(), self.gradient))
+        return Side(call, own, Plain(self.x.to(dtype, copy=True).requires_grad_(), self.gradient.to(dtype)))
 
     def _leaf(self, node: Any, x: Tensor) -> Tensor:
         return x if node.op == "input" else self.given[node.op][node.attr["name"]]
@@ -212,7 +225,7 @@ def main() -> None:
     options = parser.parse_args()
     options.rivals = list(dict.fromkeys([LOOP, *options.rivals]))
     agreement.tests(quick=True)
-    rows = []
+    facts, rows = results.about(), []
     try:
         for threads in options.threads:
             for name in options.cells:
@@ -222,10 +235,9 @@ def main() -> None:
                     ours = [f"{row['ratio']:.2f} of {row['best']}" for row in measured if row["side"] == OURS]
                     print(f"{name} {shape.name} {threads}: " + ", ".join(ours), flush=True)
                     rows += measured
+                results.write(options.json or results.target(facts, "loops"), {"about": facts, "rows": rows}, markdown)
     except timing.Disagreement as error:
         raise SystemExit(f"benchmarks: {error}") from None
-    facts = results.about()
-    results.write(options.json or results.target(facts, "loops"), {"about": facts, "rows": rows}, markdown)
 
 
 if __name__ == "__main__":
