@@ -16,8 +16,8 @@ import torch
 import carousel as ca
 from carousel import cells
 from carousel.jobs import JobError
+from carousel.jobs.equations import cell_sizes, find_cell
 from carousel.jobs.forecast import Forecaster
-from carousel.jobs.forecast.equations import cell_sizes, find_cell
 from forecast_data import QUICK, daily, shops
 
 CELL = """
@@ -363,3 +363,14 @@ def test_every_registered_cell_forecasts_or_says_why_not(entry):
     y, _ = decoder(torch.randn(2, 4, 4), state)
     y.sum().backward()
     assert y.isfinite().all()
+
+
+def test_a_folder_of_another_job_is_refused(tmp_path, fitted):
+    forecaster, _ = fitted
+    forecaster.save(tmp_path)
+    model = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(model | {"job": "transcribe"}))
+    with pytest.raises(JobError, match="a model of carousel transcribe, expected one of carousel forecast"):
+        Forecaster.load(tmp_path)
+    with pytest.raises(JobError, match="will not be overwritten"):
+        forecaster.save(tmp_path, overwrite=True)

@@ -7,8 +7,8 @@ import pytest
 from carousel.jobs import JobError
 from carousel.jobs.forecast.columns import Columns, find_time, names
 from carousel.jobs.forecast.grid import Grid, infer_grid, parse_times
-from carousel.jobs.forecast.read import as_pandas, like, read_table
 from carousel.jobs.forecast.series import make_series
+from carousel.jobs.tables import as_pandas, like, read_table
 from forecast_data import daily, shops
 
 SALES = Columns("sales", "day")

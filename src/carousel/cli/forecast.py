@@ -71,8 +71,9 @@ def fit(
 ) -> None:
     """Fit a model to the first 70 % of each series, stop early on the next 10 %, score the rest."""
     from carousel.jobs.forecast import tell
-    from carousel.jobs.forecast.forecaster import Forecaster, main_process
-    from carousel.jobs.forecast.read import read_table
+    from carousel.jobs.forecast.forecaster import Forecaster
+    from carousel.jobs.running import main_process
+    from carousel.jobs.tables import read_table
 
     small = hidden_size * batch_size <= SMALL_NETWORK  # a second thread would only be waited for
     set_threads(threads or (1 if small else None))
@@ -134,8 +135,8 @@ def predict(
     """Forecast the steps after the last target of each series in DATA."""
     from carousel.jobs.forecast import tell
     from carousel.jobs.forecast.forecaster import Forecaster
-    from carousel.jobs.forecast.read import read_table
     from carousel.jobs.forecast.write import check_output, records, write_table
+    from carousel.jobs.tables import read_table
 
     set_threads(threads)
     if output is not None:
@@ -164,7 +165,7 @@ def evaluate(model: Model, data: Data, json: Json = False, threads: Threads = No
     from carousel.jobs.forecast import tell
     from carousel.jobs.forecast.fitted import plain_evaluation
     from carousel.jobs.forecast.forecaster import Forecaster
-    from carousel.jobs.forecast.read import read_table
+    from carousel.jobs.tables import read_table
 
     set_threads(threads)
     forecaster = Forecaster.load(model)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carousel.jobs.forecast.forecaster import Forecaster
-from carousel.jobs.forecast.read import read_table
+from carousel.jobs.tables import read_table
 
 if TYPE_CHECKING:
     from rich.console import Console

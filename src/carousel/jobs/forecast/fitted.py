@@ -10,10 +10,10 @@ import torch
 
 from carousel.graph.storing import from_data, to_data
 from carousel.jobs import JobError
-from carousel.jobs.forecast import folder as files
+from carousel.jobs import folder as files
+from carousel.jobs.equations import cell_sizes, spec_of
 from carousel.jobs.forecast.baselines import Yardstick
 from carousel.jobs.forecast.columns import Columns, Encoding
-from carousel.jobs.forecast.equations import cell_sizes, spec_of
 from carousel.jobs.forecast.evaluation import Evaluation, Held, Judge
 from carousel.jobs.forecast.grid import Grid
 from carousel.jobs.forecast.linear import Linear
@@ -22,6 +22,9 @@ from carousel.jobs.forecast.scaling import Columnwise, Scale
 from carousel.jobs.forecast.series import Series
 from carousel.jobs.forecast.windows import Cut, View
 from carousel.layers.initial import undrawn
+
+PLOT = "forecast.png"
+JOB = files.Job("forecast", (PLOT,))
 
 
 class Division(NamedTuple):
@@ -101,6 +104,7 @@ def describe(settings: dict[str, Any], fitted: Fitted, report: dict[str, Any], s
     cell = fitted.network.encoder.cell
     return {
         "format": files.FORMAT,
+        "job": JOB.name,
         "carousel": carousel.__version__,
         "status": status,
         "settings": settings,
@@ -149,7 +153,7 @@ def load(path: Path) -> tuple[dict[str, Any], Fitted]:
     Raises:
         JobError: the folder is damaged, unfinished, of another format, or its cell is of another one.
     """
-    model = files.read_model(path)
+    model = files.read_model(path, JOB)
     if model.get("status") != "finished":
         raise JobError(f"{path}: its training was not finished; continue it with carousel forecast fit ... --resume.")
     tensors = files.read_weights(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,7 +140,7 @@ class Forecaster:
     def _resolved(self, frame: Any) -> pd.DataFrame:
         """The frame in pandas, its time column found."""
         from carousel.jobs.forecast.columns import check_columns
-        from carousel.jobs.forecast.read import as_pandas
+        from carousel.jobs.tables import as_pandas
 
         table = as_pandas(frame)
         check_columns(table, self.columns)
@@ -161,7 +160,7 @@ class Forecaster:
             JobError: the model is not fitted, or the data will not do.
         """
         from carousel.jobs.forecast.predicting import predict
-        from carousel.jobs.forecast.read import like
+        from carousel.jobs.tables import like
 
         fitted = self._fitted()
         forecasts, self.report = predict(fitted, self._resolved(frame))
@@ -185,11 +184,11 @@ class Forecaster:
         Raises:
             JobError: the model is not fitted, or the folder is taken.
         """
-        from carousel.jobs.forecast.fitted import save
-        from carousel.jobs.forecast.folder import claim
+        from carousel.jobs.folder import claim
+        from carousel.jobs.forecast.fitted import JOB, save
 
         fitted = self._fitted()
-        claim(Path(folder), overwrite, resume=False)
+        claim(Path(folder), JOB, overwrite, resume=False)
         save(Path(folder), self._model, fitted, self.evaluation)
 
     @classmethod
@@ -199,13 +198,13 @@ class Forecaster:
         Raises:
             JobError: the folder is missing, damaged or of another format.
         """
-        from carousel.jobs.forecast.fitted import load
-        from carousel.jobs.forecast.folder import read_model
+        from carousel.jobs.folder import read_model
+        from carousel.jobs.forecast.fitted import JOB, load
 
         settings, fitted = load(Path(folder))
         known = {name: value for name, value in fitted.columns._asdict().items() if name != "target"}
         loaded = cls(fitted.columns.target, **known, **settings)
-        loaded.fitted, loaded._model = fitted, read_model(Path(folder))
+        loaded.fitted, loaded._model = fitted, read_model(Path(folder), JOB)
         return loaded
 
     def _fitted(self) -> Fitted:
@@ -230,8 +229,3 @@ def _check_settings(settings: dict[str, Any]) -> None:
     quantiles = settings["quantiles"]
     if not all(0 < one < 1 for one in quantiles) or not quantiles[0] < 0.5 < quantiles[-1]:
         raise JobError(f"quantiles are {quantiles}, expected numbers between 0 and 1 on both sides of 0.5.")
-
-
-def main_process() -> bool:
-    """Whether this is the process that tells and writes, among those that Lightning may have started."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0

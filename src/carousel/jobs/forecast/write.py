@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carousel.jobs import JobError
-from carousel.jobs.forecast.read import PARQUET
 from carousel.jobs.forecast.series import show_time
+from carousel.jobs.tables import PARQUET
 
 if TYPE_CHECKING:
     import pandas as pd

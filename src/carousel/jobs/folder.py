@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +13,14 @@ from torch import Tensor
 from carousel.jobs import JobError
 
 FORMAT = 1
-WEIGHTS, MODEL, METRICS, PLOT = "weights.safetensors", "model.json", "metrics.json", "forecast.png"
+WEIGHTS, MODEL, METRICS = "weights.safetensors", "model.json", "metrics.json"
+
+
+class Job(NamedTuple):
+    """What writes model folders: its command, and what its fit writes there beside weights, model and metrics."""
+
+    name: str
+    files: tuple[str, ...]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -40,11 +47,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_model(folder: Path) -> dict[str, Any]:
+def read_model(folder: Path, job: Job) -> dict[str, Any]:
     """``model.json``, checked for its format.
 
     Raises:
-        JobError: the folder is missing, of another format, damaged, or its training was not finished.
+        JobError: the folder is missing, damaged, of another format, or of another job.
     """
     if not folder.is_dir():
         raise JobError(f"{folder}: no such model folder.")
@@ -54,6 +61,9 @@ def read_model(folder: Path) -> dict[str, Any]:
             f"{folder}: model folder of format {model.get('format')!r} (written by carousel {model.get('carousel')}), "
             f"this version reads format {FORMAT}. Fit the model again."
         )
+    wrote = model.get("job")
+    if wrote != job.name:
+        raise JobError(f"{folder}: a model of carousel {wrote}, expected one of carousel {job.name}.")
     return model
 
 
@@ -88,11 +98,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def check_free(folder: Path, overwrite: bool, resume: bool) -> None:
+def check_free(folder: Path, job: Job, overwrite: bool, resume: bool) -> None:
     """See whether a model can be written there.
 
     Raises:
-        JobError: something is there and neither ``overwrite`` nor ``resume`` was given, or it is not a model folder.
+        JobError: something is there and neither ``overwrite`` nor ``resume`` was given, or it is no model folder of
+            this job.
     """
     if folder.exists() and not folder.is_dir():
         raise JobError(f"{folder} is a file, expected a folder to write the model to; choose another --output.")
@@ -105,24 +116,28 @@ def check_free(folder: Path, overwrite: bool, resume: bool) -> None:
         raise JobError(f"{folder} exists; use --overwrite to replace it, or choose another --output.")
     if filled and not (folder / MODEL).exists():
         raise JobError(f"{folder} is not a model folder and will not be overwritten; choose another --output.")
+    if filled and read_json(folder / MODEL).get("job") != job.name:
+        raise JobError(
+            f"{folder} is no model of carousel {job.name} and will not be overwritten; choose another --output."
+        )
 
 
-def claim(folder: Path, overwrite: bool, resume: bool) -> None:
+def claim(folder: Path, job: Job, overwrite: bool, resume: bool) -> None:
     """Make the folder, or empty one of ours; to resume, leave it as it is. Raises JobError as ``check_free`` does."""
-    check_free(folder, overwrite, resume)
+    check_free(folder, job, overwrite, resume)
     if not resume and folder.is_dir():
-        _empty(folder)
+        _empty(folder, job)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise JobError(f"{folder}: cannot be made ({error.strerror}); choose another --output.") from None
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, job: Job) -> None:
     """Remove what a fit writes, and nothing else."""
     import shutil
 
-    for name in (WEIGHTS, MODEL, METRICS, PLOT):
+    for name in (WEIGHTS, MODEL, METRICS, *job.files):
         (folder / name).unlink(missing_ok=True)
     for name in ("logs", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -15,7 +15,7 @@ def find_cell(spec: str | AnyCell) -> AnyCell:
     """A cell from its registered name, from ``path/to/file.py:name``, or itself.
 
     Raises:
-        JobError: there is no such cell, its file does not run, or it needs inputs that a forecast does not have.
+        JobError: there is no such cell, its file does not run, or it needs inputs that a job does not have.
         CellError: it is a cell on tensors of the user's own, which a model folder cannot keep.
 
     Example:
@@ -38,7 +38,7 @@ def find_cell(spec: str | AnyCell) -> AnyCell:
     to_data(cell)  # what a model folder cannot keep is refused before the training
     needed = [name for name, side in cell.sides.items() if side.keep is None]
     if needed:
-        raise JobError(f"cell {cell.name} needs {', '.join(needed)} beside its input, which a forecast cannot give it.")
+        raise JobError(f"cell {cell.name} needs {', '.join(needed)} beside its input, which a job cannot give it.")
     return cell
 
 
