@@ -10,10 +10,10 @@
 
 #include <stdexcept>
 
-#include "binding.hpp"
-#include "plan.hpp"
-#include "session.hpp"
-#include "variants.hpp"
+#include "run/binding.hpp"
+#include "run/plan.hpp"
+#include "run/session.hpp"
+#include "kernels/variants.hpp"
 
 namespace nb = nanobind;
 using namespace carousel;
