@@ -20,6 +20,7 @@ LEVELS = (
     "layers",
     "nets",
     "pages",
+    "labelling",
     "train",
     "info",
     "jobs",
