@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks import timing
+from carousel.info import processor
 
 RESULTS = Path(__file__).parent / "results"
 KEY = ("part", "shape", "threads")
@@ -27,7 +28,7 @@ def about() -> dict[str, Any]:
 
     return {
         "date": datetime.date.today().isoformat(),
-        "cpu": cpu(),
+        "cpu": processor(),
         "processors": len(timing.PROCESSORS),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -35,15 +36,6 @@ def about() -> dict[str, Any]:
         "carousel": carousel.__version__,
         "variant": carousel.info().variant,
     }
-
-
-def cpu() -> str:
-    """The processor's model, and its family, which tells apart what clouds call by one name."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return platform.processor() or platform.machine()
-    fields = dict(re.findall(r"^([\w ]+?)\s*: (.*)$", info.read_text().split("\n\n")[0], re.MULTILINE))
-    return f"{fields.get('model name', platform.machine())} (family {fields.get('cpu family', '?')})"
 
 
 def commit(folder: Path = RESULTS) -> str:

@@ -1,7 +1,7 @@
 """Writes what the registry, the public list and the last benchmark say into the documents: `make docs`.
 
-A generated part stands between `<!-- name: ... -->` and `<!-- /name -->`; docs/api.md, docs/counts.md and all of
-docs/cells are generated whole.
+A generated part stands between `<!-- name: ... -->` and `<!-- /name -->`; docs/api.md, docs/counts.md,
+docs/results.md and all of docs/cells are generated whole. `python docs/generate.py docs/results.md` writes that one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import carousel
 from carousel.pages import Speeds, html_index, html_page, read_speeds
+from carousel.reproduce.page import page as results_page
 
 ROOT = Path(__file__).parents[1]
 CELLS = ROOT / "docs" / "cells"
@@ -31,6 +32,7 @@ def documents() -> dict[Path, str]:
         benchmarks: put(benchmarks.read_text(), "marks", table_of_marks()),
         ROOT / "docs" / "api.md": api(),
         ROOT / "docs" / "counts.md": counts(),
+        ROOT / "docs" / "results.md": results_page(ROOT / "results"),
         **charts(),
         **pages_of_cells(),
     }
@@ -150,10 +152,16 @@ def module(name: str) -> Any:
     return importlib.import_module(f"benchmarks.{name}")
 
 
-if __name__ == "__main__":
+def main(wanted: list[str]) -> None:
+    """Write the documents, or only those that are named."""
     made = documents()
     CELLS.mkdir(exist_ok=True)
     for old in set(CELLS.iterdir()) - set(made):
         old.unlink()
-    for path, text in made.items():
-        path.write_text(text, encoding="utf-8")
+    chosen = {Path(name).resolve() for name in wanted} or set(made)
+    for path in chosen:
+        path.write_text(made[path], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -20,10 +20,12 @@ LEVELS = (
     "layers",
     "nets",
     "pages",
+    "watch",
     "labelling",
     "train",
     "info",
     "jobs",
+    "reproduce",
     "cli",
 )
 HEAVY = (

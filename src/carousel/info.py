@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 import torch
 
@@ -56,3 +58,12 @@ def info() -> Info:
         variants=variants,
         threads=torch.get_num_threads(),
     )
+
+
+def processor() -> str:
+    """The processor's model, and its family, which tells apart what clouds call by one name."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    fields = dict(re.findall(r"^([\w ]+?)\s*: (.*)$", info.read_text().split("\n\n")[0], re.MULTILINE))
+    return f"{fields.get('model name', platform.machine())} (family {fields.get('cpu family', '?')})"

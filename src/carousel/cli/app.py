@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from carousel.cli import cells, forecast
+from carousel.cli.reproduce import reproduce
 from carousel.errors import CellError
 from carousel.jobs import JobError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(cells.app, name="cells")
 app.add_typer(forecast.app, name="forecast")
+app.command()(reproduce)
 
 
 @app.command()

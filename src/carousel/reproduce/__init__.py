@@ -1,0 +1,70 @@
+"""Experiments of the papers: their protocols, run by the stored code, beside the figures that they printed.
+
+`experiment` says what one is, `running` runs its trials and keeps what is finished, `record` is the file of results,
+`table`, `plot` and `page` show them. Each experiment is a file of its own and a line in the registry below.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib import import_module
+
+from carousel.jobs import JobError
+from carousel.reproduce.experiment import (
+    AS_PUBLISHED,
+    DERIVED,
+    REMEMBERED,
+    TODAY,
+    VERIFIED,
+    Axes,
+    Experiment,
+    Figure,
+    Measure,
+    Quick,
+    Setting,
+    Trial,
+    Work,
+)
+
+# Experiments by name, and the file of this folder that holds each, as a variable of that name.
+EXPERIMENTS: dict[str, str] = {}
+
+
+def names() -> tuple[str, ...]:
+    """The names of the experiments."""
+    return tuple(EXPERIMENTS)
+
+
+def get(name: str) -> Experiment:
+    """The experiment of that name. Raises JobError, naming the closest, where there is none."""
+    if name not in EXPERIMENTS:
+        close = difflib.get_close_matches(name, EXPERIMENTS, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise JobError(f"there is no experiment {name!r}.{hint} carousel reproduce lists them.")
+    return getattr(import_module(f"carousel.reproduce.{EXPERIMENTS[name]}"), name)
+
+
+def experiments() -> Iterator[Experiment]:
+    """All experiments, in the registry's order."""
+    return map(get, EXPERIMENTS)
+
+
+__all__ = [
+    "AS_PUBLISHED",
+    "DERIVED",
+    "REMEMBERED",
+    "TODAY",
+    "VERIFIED",
+    "Axes",
+    "Experiment",
+    "Figure",
+    "Measure",
+    "Quick",
+    "Setting",
+    "Trial",
+    "Work",
+    "experiments",
+    "get",
+    "names",
+]
