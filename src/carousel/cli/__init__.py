@@ -1,4 +1,4 @@
-"""The command line: ``carousel info``, ``carousel cells``, ``carousel forecast ...``, ``carousel reproduce``, ``carousel demo``."""
+"""The command line: ``carousel info | cells | forecast | reproduce | demo``."""
 
 from carousel.cli.app import main
 
