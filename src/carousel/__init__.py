@@ -89,6 +89,7 @@ from carousel.nets import (
     MultiplicativeAttention,
     SLSTMBlock,
 )
+from carousel.watch import ErrorFlow, error_flow, plot_gates
 
 if TYPE_CHECKING:
     from carousel.jobs.forecast import Forecaster
@@ -99,13 +100,13 @@ __version__ = "0.1.0"
 __all__ = [
     "abs", "AdditiveAttention", "BestPath", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient",
     "clip_gradients", "clip_states", "concat", "ConvLSTM", "ConvRecurrent", "cos", "ctc_align", "ctc_loss", "CTCLoss",
-    "draw", "EncoderDecoder", "EncoderForecaster", "exp", "expand", "floor", "Forecaster", "GRU",
-    "HierarchicalSubsampling", "identity", "InDepth", "info", "label_error_rate", "layer_norm", "layer_normalized",
-    "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum", "MLSTMBlock", "MultiDimensional",
-    "MultiplicativeAttention", "normalize", "per_step", "plain", "Recurrent", "recurrent_dropout", "relu", "replace",
-    "RNN", "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus", "split", "sqrt", "static", "step_index",
-    "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell", "use_engine", "variational_dropout", "where",
-    "XLSTM", "zoneout",
+    "draw", "EncoderDecoder", "EncoderForecaster", "error_flow", "ErrorFlow", "exp", "expand", "floor", "Forecaster",
+    "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info", "label_error_rate", "layer_norm",
+    "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum", "MLSTMBlock",
+    "MultiDimensional", "MultiplicativeAttention", "normalize", "per_step", "plain", "plot_gates", "Recurrent",
+    "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus",
+    "split", "sqrt", "static", "step_index", "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell",
+    "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
 ]
 # fmt: on
 
