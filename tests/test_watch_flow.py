@@ -242,13 +242,13 @@ def test_the_result_is_numbers_a_table_and_a_plot(tmp_path) -> None:
     figure = flow.plot()
     assert len(figure.axes) == 4
     figure.savefig(tmp_path / "flow.png")
+    with pytest.raises(KeyError, match="the layers are: l0, l1"):
+        flow["l2"]
     for x in (torch.zeros(60, 1, 1), torch.zeros(2, 1, 1)):  # beyond all numbers, and a single lag
         layer = ca.Recurrent(cells.elman.with_(f=ca.identity), 1, 1, init={"U": 10.0})
         flow = ca.error_flow(layer, x, jacobians=0)
         json.dumps(flow.to_dict(), allow_nan=False)
         flow.plot().savefig(tmp_path / "flow.png")
-    with pytest.raises(KeyError, match="the layers are: l0, l1"):
-        flow["l2"]
 
 
 def test_what_does_not_fit_is_said() -> None:

@@ -80,7 +80,14 @@ class LayerFlow:
 
 
 class ErrorFlow(Mapping[str, LayerFlow]):
-    """The error flow in every layer and direction of a net, by name: `flow["l0"].norms["c"]`."""
+    """The error flow in every layer and direction of a net, by name; made by `carousel.error_flow`.
+
+    >>> import torch
+    >>> import carousel as ca
+    >>> flow = ca.error_flow(ca.RNN(3, 4, num_layers=2), torch.randn(50, 2, 3))
+    >>> list(flow), flow["l1"].verdict(), flow["l1"].norms["h"].shape
+    (['l0', 'l1'], 'vanishes', (49,))
+    """
 
     def __init__(self, layers: Mapping[str, LayerFlow]) -> None:
         self._layers = dict(layers)
