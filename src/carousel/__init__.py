@@ -13,6 +13,7 @@ torch.Size([7, 2, 4])
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from carousel import cells
@@ -92,6 +93,7 @@ from carousel.nets import (
 from carousel.watch import ErrorFlow, error_flow, plot_gates
 
 if TYPE_CHECKING:
+    from carousel import train
     from carousel.jobs.forecast import Forecaster
 
 __version__ = "0.1.0"
@@ -106,13 +108,15 @@ __all__ = [
     "MultiDimensional", "MultiplicativeAttention", "normalize", "per_step", "plain", "plot_gates", "Recurrent",
     "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus",
     "split", "sqrt", "static", "step_index", "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell",
-    "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
+    "train", "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
 ]
 # fmt: on
 
 
 def __getattr__(name: str) -> Any:
-    """`Forecaster` brings pandas and more, so it is imported when it is asked for."""
+    """What brings Lightning, pandas and more is imported when it is asked for."""
+    if name == "train":
+        return import_module("carousel.train")
     if name == "Forecaster":
         from carousel.jobs.forecast import Forecaster
 

@@ -22,7 +22,6 @@ from carousel.jobs.forecast.fitted import JOB, PLOT, Division, Fitted, describe,
 from carousel.jobs.forecast.model import Network
 from carousel.jobs.forecast.plotting import plot_held_out
 from carousel.jobs.forecast.prepare import Prepared, prepare
-from carousel.jobs.forecast.progress import Progress
 from carousel.jobs.forecast.series import Report, Table, make_series
 from carousel.jobs.forecast.windows import WindowSet
 from carousel.jobs.resuming import same_training
@@ -108,7 +107,7 @@ def _train(
         WindowSet(prepared.store, prepared.validation[keep.long()]),
         folder=folder,
         resume=resume,
-        progress=Progress(settings["epochs"], console),
+        console=console,
         **{name: settings[name] for name in names},
     )
     tell.training(console, happened)

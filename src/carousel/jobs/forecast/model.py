@@ -85,8 +85,8 @@ class Network(nn.Module):
         centre = self.quantiles.index(0.5)
         return middle + spread * (offsets - offsets[..., centre : centre + 1])
 
-    def loss(self, batch: Batch) -> Tensor:
-        """The mean over targets of the pinball loss or, Gaussian, of the negative log-likelihood; () scalar."""
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The pinball loss or, Gaussian, the negative log-likelihood, summed over targets; and how many these are."""
         if self.gaussian:
             straight, raw = self(batch)
             width = self._width(raw)[..., 0]
@@ -96,7 +96,7 @@ class Network(nn.Module):
             error = (batch.target[..., None] - self.distribution(batch)) / self.linear_spread.mean()
             levels = torch.tensor(self.quantiles).to(error)
             losses = torch.maximum(levels * error, (levels - 1) * error).mean(2)
-        return (losses * batch.weight).sum() / batch.weight.sum().clamp(min=1.0)
+        return (losses * batch.weight).sum(), batch.weight.sum()
 
     def _width(self, raw: Tensor) -> Tensor:
         """The deviation in units of the linear residual's, within a factor of 50."""
