@@ -10,6 +10,7 @@
 
 #include <stdexcept>
 
+#include "labelling/module.hpp"
 #include "run/binding.hpp"
 #include "run/plan.hpp"
 #include "run/session.hpp"
@@ -118,4 +119,5 @@ NB_MODULE(_core, m) {
     m.def("set_variant", &set_variant, nb::arg("name"), "Chooses the instruction set for all calls that follow.");
     m.def("set_thread_worth", &set_thread_worth, nb::arg("multiply_adds"),
           "How much work pays for one more thread (for tests: 0 shares the smallest call).");
+    add_labelling(m);
 }

@@ -65,7 +65,17 @@ from carousel.graph import (
 )
 from carousel.graph.notation.drawing import draw
 from carousel.info import info
-from carousel.labelling import BestPath, CTCLoss, ctc_align, ctc_loss, label_error_rate
+from carousel.labelling import (
+    BeamSearch,
+    BestPath,
+    CTCLoss,
+    LabelModel,
+    NGram,
+    PrefixSearch,
+    ctc_align,
+    ctc_loss,
+    label_error_rate,
+)
 from carousel.layers import (
     GRU,
     LSTM,
@@ -100,15 +110,15 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [
-    "abs", "AdditiveAttention", "BestPath", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient",
+    "abs", "AdditiveAttention", "BeamSearch", "BestPath", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient",
     "clip_gradients", "clip_states", "concat", "ConvLSTM", "ConvRecurrent", "cos", "ctc_align", "ctc_loss", "CTCLoss",
     "draw", "EncoderDecoder", "EncoderForecaster", "error_flow", "ErrorFlow", "exp", "expand", "floor", "Forecaster",
-    "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info", "label_error_rate", "layer_norm",
+    "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info", "label_error_rate", "LabelModel", "layer_norm",
     "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum", "MLSTMBlock",
-    "MultiDimensional", "MultiplicativeAttention", "normalize", "per_step", "plain", "plot_gates", "Recurrent",
-    "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus",
-    "split", "sqrt", "static", "step_index", "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell",
-    "train", "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
+    "MultiDimensional", "MultiplicativeAttention", "NGram", "normalize", "per_step", "plain", "plot_gates",
+    "PrefixSearch", "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "SLSTMBlock",
+    "softmax", "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "Stream", "sum", "tanh",
+    "tensor_cell", "TensorCell", "train", "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
 ]
 # fmt: on
 

@@ -30,7 +30,18 @@ from carousel.engines.params import Direction, Parameters, each
 if TYPE_CHECKING:
     from carousel.graph import AnyCell
 
-__all__ = ["Direction", "Parameters", "check_name", "choose", "scan", "scan_layer", "serves", "status", "use_engine"]
+__all__ = [
+    "Direction",
+    "Parameters",
+    "asked",
+    "check_name",
+    "choose",
+    "scan",
+    "scan_layer",
+    "serves",
+    "status",
+    "use_engine",
+]
 
 PREFERENCE: dict[str, ModuleType] = {"native": native, "torch": torch_operator, "whole": whole, "eager": eager}
 
@@ -62,6 +73,16 @@ def check_name(name: str) -> str:
     return name
 
 
+def asked(name: str = "auto") -> str:
+    """The engine that somebody asks for who names `name`: where that is "auto", the one of `use_engine`.
+
+    >>> with use_engine("eager"):
+    ...     asked(), asked("native")
+    ('eager', 'native')
+    """
+    return getattr(_chosen, "name", "auto") if name == "auto" else name
+
+
 def status() -> dict[str, str | None]:
     """For each engine why it is missing on this machine, or None where it is there.
 
@@ -83,8 +104,7 @@ def choose(name: str, cell: AnyCell, x: Tensor, *, resets: Tensor | None = None,
 
     Raises ValueError, with the reason, if the named engine cannot serve.
     """
-    if name == "auto":
-        name = getattr(_chosen, "name", "auto")
+    name = asked(name)
     if name != "auto":
         reason = serves(name, cell, x, resets=resets, record=record)
         if reason:
