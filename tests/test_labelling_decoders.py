@@ -55,19 +55,21 @@ def test_prefix_search_finds_the_most_probable_transcript(seed: int, blank: int)
 
 
 def test_prefix_search_in_sections() -> None:
-    """Where blanks cut nothing off it is the same; the cuts' own probability counts."""
+    """Each is searched by itself, and the frames between them count: less than all paths of the transcript."""
     scores = torch.cat([scores_of(4, 3), torch.tensor([[30.0, 0, 0]]), scores_of(3, 3, seed=1)])
     scores = torch.cat([torch.tensor([[30.0, 0, 0]] * 2), scores, torch.tensor([[30.0, 0, 0]])])
     (whole,), (cut,) = ca.PrefixSearch(threshold=1)(scores), ca.PrefixSearch()(scores)
-    assert whole.labels == cut.labels and whole.log_prob == pytest.approx(cut.log_prob, abs=1e-5)
-    parts = [ca.PrefixSearch()(part)[0].labels for part in (scores[2:6], scores[7:10])]
-    assert cut.labels == parts[0] + parts[1]
+    first, second = (ca.PrefixSearch()(part)[0] for part in (scores[2:6], scores[7:10]))
+    assert cut.labels == first.labels + second.labels
+    assert cut.log_prob == pytest.approx(first.log_prob + second.log_prob, abs=1e-5)
+    assert whole.log_prob == pytest.approx(ranked(scores[2:10])[0][1], abs=1e-5) and whole.log_prob >= cut.log_prob
 
 
-def test_prefix_search_of_many_frames_stays_in_range() -> None:
-    scores = peaky(3000, 5, 0)
+def test_prefix_search_of_many_frames_stays_in_range(engine: str) -> None:
+    T = 3000 if engine == "native" else 500
+    scores = peaky(T, 5, 0)
     (found,) = ca.PrefixSearch(threshold=0.999)(scores)
-    assert math.isfinite(found.log_prob) and len(found.labels) > 300
+    assert math.isfinite(found.log_prob) and len(found.labels) > T / 10
     flat = torch.zeros(20, 4)
     with pytest.raises(RuntimeError, match="a section of 20 frames: more than 50 prefixes would have to be extended"):
         ca.PrefixSearch(most=50)(flat)

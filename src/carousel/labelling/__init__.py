@@ -6,6 +6,7 @@ from carousel.labelling.best_path import BestPath
 from carousel.labelling.ctc import CTCLoss, ctc_loss
 from carousel.labelling.error_rate import ErrorRate, label_error_rate
 from carousel.labelling.hypothesis import Hypothesis, Partial
+from carousel.labelling.label_model import LabelModel
 from carousel.labelling.language_model import LanguageModel
 from carousel.labelling.ngram import NGram
 from carousel.labelling.prefix_search import PrefixSearch
@@ -17,6 +18,7 @@ __all__ = [
     "CTCLoss",
     "ErrorRate",
     "Hypothesis",
+    "LabelModel",
     "LanguageModel",
     "NGram",
     "Partial",

@@ -49,7 +49,7 @@ class PrefixSearch:
     def __call__(self, scores: Tensor, lengths: Tensor | Sequence[int] | None = None) -> list:
         """For each sample a list of one `Hypothesis`; for scores (T, K) of one sample that list alone.
 
-        `score` and `log_prob` are the sum over sections and cuts.
+        `score` and `log_prob` are the sum over sections and cuts, which the transcript's own may exceed.
 
         Args:
             scores: (T, B, K) or (T, K), before the softmax, or log-probabilities.
