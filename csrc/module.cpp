@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "labelling/module.hpp"
+#include "online/module.hpp"
 #include "run/binding.hpp"
 #include "run/plan.hpp"
 #include "run/session.hpp"
@@ -106,6 +107,7 @@ NB_MODULE(_core, m) {
           nb::arg("threads"),
           "Prepares calls of packed programs, each with its tensors, which must stay alive. x is the address from which "
           "the first one reads its input, and where `Session.run` copies it.");
+    online::add_to(m);
     m.def(
         "variants",
         [] {

@@ -16,10 +16,13 @@ namespace carousel {
     extern const Kernels<double> kernels_##name##_double;  \
     extern const Kernels<float> kernels_##name##_bfloat16; \
     extern const Kernels<float> kernels_##name##_split;    \
-    extern const Kernels<float> kernels_##name##_int8
+    extern const Kernels<float> kernels_##name##_int8;     \
+    extern const online::OnlineKernels<double> online_##name##_double; \
+    extern const online::OnlineKernels<float> online_##name##_float
 #define CAROUSEL_VARIANT(name)      \
     {#name, &kernels_##name##_double, \
-     {&kernels_##name##_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_##name##_int8}}
+     {&kernels_##name##_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_##name##_int8}, \
+     &online_##name##_double, &online_##name##_float}
 
 #if defined(__aarch64__)
 CAROUSEL_DECLARE(neon);
@@ -33,7 +36,8 @@ CAROUSEL_DECLARE(avx512);
     extern const Kernels<float> kernels_##name##_split
 #define CAROUSEL_VARIANT_BFLOAT16(name)            \
     {#name, &kernels_avx512_double,                \
-     {&kernels_avx512_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_avx512bf16_int8}}
+     {&kernels_avx512_float, &kernels_##name##_bfloat16, &kernels_##name##_split, &kernels_avx512bf16_int8}, \
+     &online_avx512_double, &online_avx512_float}
 CAROUSEL_DECLARE_BFLOAT16(avx512bf16);
 extern const Kernels<float> kernels_avx512bf16_int8;
 #if defined(CAROUSEL_AMX)

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "online/code.hpp"
 
 namespace carousel {
 
@@ -14,6 +15,8 @@ struct Variant {
     const char* name;
     const Kernels<double>* double_kernels;
     const Kernels<float>* float_kernels[4];  // by precision
+    const online::OnlineKernels<double>* online_double;
+    const online::OnlineKernels<float>* online_float;
 };
 
 // Those that this processor can run, the best first.

@@ -100,6 +100,7 @@ from carousel.nets import (
     MultiplicativeAttention,
     SLSTMBlock,
 )
+from carousel.train.online import SGD, Online, readout
 from carousel.watch import ErrorFlow, error_flow, plot_gates
 
 if TYPE_CHECKING:
@@ -115,10 +116,11 @@ __all__ = [
     "draw", "EncoderDecoder", "EncoderForecaster", "error_flow", "ErrorFlow", "exp", "expand", "floor", "Forecaster",
     "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info", "label_error_rate", "LabelModel", "layer_norm",
     "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum", "MLSTMBlock",
-    "MultiDimensional", "MultiplicativeAttention", "NGram", "normalize", "per_step", "plain", "plot_gates",
-    "PrefixSearch", "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "sigmoid", "sin", "slice", "SLSTMBlock",
-    "softmax", "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "Stream", "sum", "tanh",
-    "tensor_cell", "TensorCell", "train", "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
+    "MultiDimensional", "MultiplicativeAttention", "NGram", "normalize", "Online", "per_step", "plain", "plot_gates",
+    "PrefixSearch", "readout", "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "SGD", "sigmoid", "sin",
+    "slice", "SLSTMBlock", "softmax", "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "Stream",
+    "sum", "tanh", "tensor_cell", "TensorCell", "train", "use_engine", "variational_dropout", "where", "XLSTM",
+    "zoneout",
 ]
 # fmt: on
 

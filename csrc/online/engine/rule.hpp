@@ -1,0 +1,29 @@
+// What changes the weights. A rule is told twice of each step with a target: before the sensitivities move on, when
+// derivatives can be asked for, and when the weights are to change.
+#pragma once
+#include <memory>
+
+#include "program/json.hpp"
+
+namespace carousel::online {
+
+template <class T>
+class Stepper;
+
+template <class T>
+class Rule {
+  public:
+    virtual ~Rule() = default;
+
+    // There are targets for the nets of `mask` (all bits set, or none).
+    virtual void see(Stepper<T>& stepper, const T* mask) = 0;
+
+    // The weights of the nets of `mask` change: at once, or when their next sequence starts.
+    virtual void change(Stepper<T>& stepper, const T* mask) = 0;
+};
+
+// Throws std::invalid_argument for a rule that is not there.
+template <class T>
+std::unique_ptr<Rule<T>> make_rule(const Json& json, int64_t size, int64_t weights);
+
+}  // namespace carousel::online

@@ -1,0 +1,232 @@
+#include "online/engine/stepper.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace carousel::online {
+
+template <class T>
+Stepper<T>::Stepper(const OnlineProgram& program, const OnlineKernels<T>& kernels, T* block, int64_t first)
+    : program_(program),
+      kernels_(kernels),
+      block_(block),
+      first_(first),
+      rule_(make_rule<T>(program.rule, program.size, program.weights.n)),
+      moment_{block, nullptr, nullptr},
+      hot_(size_t(kNets<T>), -1),
+      takes_(size_t(kNets<T>)),
+      active_(size_t(kNets<T>)),
+      hit_(active_),
+      starting_(active_),
+      errors_(size_t(program.output.n * kNets<T>)),
+      decay_(T(program.rule.has("decay") ? program.rule.member("decay").number("decay") : 1)) {}
+
+template <class T>
+void Stepper<T>::set(Mask& mask, int64_t net, bool value) {
+    std::memset(&mask[size_t(net)], value ? 0xff : 0, sizeof(T));
+}
+
+template <class T>
+bool Stepper<T>::any(const Mask& mask) const {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(mask.data());
+    return std::any_of(bytes, bytes + mask.size() * sizeof(T), [](unsigned char b) { return b != 0; });
+}
+
+template <class T>
+void Stepper<T>::prepare() {
+    for (const Constant& c : program_.constants)
+        std::fill_n(at(c.rows.at), c.rows.n * kNets<T>, T(c.value));
+    for (int64_t net = 0; net < kNets<T>; ++net) restart(net);
+}
+
+template <class T>
+void Stepper<T>::fill(int64_t place, int64_t n, int64_t net, T value) {
+    T* p = at(place) + net;
+    for (int64_t k = 0; k < n; ++k) p[k * kNets<T>] = value;
+}
+
+template <class T>
+void Stepper<T>::restart(int64_t net) {
+    for (const State& s : program_.states) fill(s.rows.at, s.rows.n, net, T(s.initial));
+    for (const Rows& r : program_.sensitivities) fill(r.at, r.n, net, T(0));
+    at(program_.rate)[net] = at(program_.first_rate)[net];
+}
+
+// Which nets take step t, and the beginning of the sequences that begin there.
+template <class T>
+void Stepper<T>::start(const Call<T>& call, int64_t t) {
+    all_active_ = true;
+    bool starts = false;
+    for (int64_t k = 0; k < kNets<T>; ++k) {
+        const int64_t net = first_ + k;
+        const bool there = k < nets_, takes = there && (!call.lengths || t < call.lengths[net]);
+        takes_[size_t(k)] = takes;
+        all_active_ &= takes || !there;
+        set(active_, k, takes);
+        const bool begins = takes && call.starts && call.starts[t * call.nets + net];
+        set(starting_, k, begins && at(program_.pending)[k] != T(0));
+        starts |= begins;
+    }
+    moment_.active = all_active_ ? nullptr : active_.data();
+    if (!starts) return;
+    const bool learns = call.targets || call.hot_targets;
+    if (learns && any(starting_)) change(starting_);
+    for (int64_t k = 0; k < nets_; ++k) {
+        if (!takes_[size_t(k)] || !call.starts[t * call.nets + first_ + k]) continue;
+        if (learns)
+            restart(k);
+        else
+            for (const State& s : program_.states) fill(s.rows.at, s.rows.n, k, T(s.initial));
+    }
+}
+
+template <class T>
+void Stepper<T>::read_input(const Call<T>& call, int64_t t) {
+    const Rows& x = program_.input;
+    T* to = at(x.at);
+    if (call.hot) {
+        for (int64_t k = 0; k < nets_; ++k) hot_[size_t(k)] = takes_[size_t(k)] ? call.hot[t * call.nets + first_ + k] : -1;
+        moment_.hot = hot_.data();
+        if (!program_.reads_input) return;
+        std::fill_n(to, x.n * kNets<T>, T(0));
+        for (int64_t k = 0; k < nets_; ++k)
+            if (hot_[size_t(k)] >= 0) to[hot_[size_t(k)] * kNets<T> + k] = T(1);
+        return;
+    }
+    moment_.hot = nullptr;
+    const T* from = call.inputs + (t * call.nets + first_) * x.n;
+    for (int64_t k = 0; k < nets_; ++k, from += x.n)
+        for (int64_t d = 0; d < x.n; ++d) to[d * kNets<T> + k] = takes_[size_t(k)] ? from[d] : T(0);
+}
+
+template <class T>
+void Stepper<T>::write_output(const Call<T>& call, int64_t t) {
+    const Rows& y = program_.output;
+    T* to = call.outputs + (t * call.nets + first_) * y.n;
+    for (int64_t k = 0; k < nets_; ++k, to += y.n)
+        for (int64_t j = 0; j < y.n; ++j) to[j] = takes_[size_t(k)] ? at(y.at + j)[k] : T(0);
+}
+
+template <class T>
+bool Stepper<T>::find_errors(const Call<T>& call, int64_t t) {
+    const Rows& y = program_.output;
+    bool found = false;
+    for (int64_t k = 0; k < nets_; ++k) {
+        const int64_t cell = t * call.nets + first_ + k;
+        const bool hit = takes_[size_t(k)] && (!call.when || call.when[cell]);
+        set(hit_, k, hit);
+        found |= hit;
+    }
+    if (!found) return false;
+    std::fill(errors_.begin(), errors_.end(), T(0));
+    for (int64_t k = 0; k < nets_; ++k) {
+        const int64_t cell = t * call.nets + first_ + k;
+        if (!takes_[size_t(k)] || (call.when && !call.when[cell])) continue;
+        for (int64_t j = 0; j < y.n; ++j) {
+            const T target = call.targets ? call.targets[cell * y.n + j] : T(call.hot_targets[cell] == j);
+            errors_[size_t(j * kNets<T> + k)] = at(y.at + j)[k] - target;
+        }
+    }
+    return true;
+}
+
+template <class T>
+void Stepper<T>::run_code(const std::vector<Instruction>& code) {
+    kernels_.run(code.data(), int64_t(code.size()), moment_);
+}
+
+template <class T>
+void Stepper<T>::clear_gradient() {
+    std::fill_n(at(program_.gradient.at), program_.gradient.n * kNets<T>, T(0));
+}
+
+template <class T>
+void Stepper<T>::seed_loss() {
+    for (const Rows& r : program_.seeds) std::fill_n(at(r.at), r.n * kNets<T>, T(0));
+    std::copy(errors_.begin(), errors_.end(), at(program_.seeds.back().at));
+}
+
+template <class T>
+void Stepper<T>::seed_output(int64_t k) {
+    for (const Rows& r : program_.seeds) std::fill_n(at(r.at), r.n * kNets<T>, T(0));
+    std::fill_n(at(program_.seeds.front().at + k), kNets<T>, T(1));
+}
+
+template <class T>
+void Stepper<T>::differentiate() {
+    run_code(program_.reverse);
+    run_code(program_.gradients);
+}
+
+template <class T>
+void Stepper<T>::change(const Mask& mask) {
+    rule_->change(*this, mask.data());
+    if (program_.at_once) return;
+    for (int64_t k = 0; k < nets_; ++k) {
+        unsigned char first;
+        std::memcpy(&first, &mask[size_t(k)], 1);
+        if (!first) continue;
+        fill(program_.gradient.at, program_.gradient.n, k, T(0));
+        at(program_.pending)[k] = T(0);
+    }
+}
+
+template <class T>
+void Stepper<T>::learn(const Call<T>& call, int64_t t) {
+    const bool hit = find_errors(call, t);
+    if (hit) {
+        if (program_.at_once) clear_gradient();
+        rule_->see(*this, hit_.data());
+    }
+    run_code(program_.traces);
+    if (hit && program_.at_once) change(hit_);
+    for (int64_t k = 0; k < nets_; ++k) {
+        if (hit && !program_.at_once && takes_[size_t(k)] && (!call.when || call.when[t * call.nets + first_ + k]))
+            at(program_.pending)[k] = T(1);
+        if (takes_[size_t(k)]) at(program_.rate)[k] *= decay_;
+    }
+}
+
+template <class T>
+void Stepper<T>::run(const Call<T>& call) {
+    nets_ = std::min(call.nets - first_, kNets<T>);
+    const bool learns = call.targets || call.hot_targets;
+    for (int64_t t = 0; t < call.steps; ++t) {
+        start(call, t);
+        read_input(call, t);
+        run_code(program_.forward);
+        write_output(call, t);
+        if (learns) learn(call, t);
+        for (const State& s : program_.states)
+            kernels_.commit(at(s.rows.at), at(s.fresh), s.rows.n, moment_.active);
+    }
+}
+
+template <class T>
+void Stepper<T>::jacobian(const Call<T>& call, T* result) {
+    nets_ = std::min(call.nets - first_, kNets<T>);
+    std::vector<T> kept(at(program_.gradient.at), at(program_.gradient.at + program_.gradient.n));
+    start(call, 0);
+    read_input(call, 0);
+    run_code(program_.forward);
+    write_output(call, 0);
+    for (int64_t k = 0; k < program_.output.n; ++k) {
+        clear_gradient();
+        seed_output(k);
+        differentiate();
+        std::copy_n(at(program_.gradient.at), kept.size(), result + k * int64_t(kept.size()));
+    }
+    std::copy(kept.begin(), kept.end(), at(program_.gradient.at));
+}
+
+template <class T>
+void Stepper<T>::finish() {
+    nets_ = kNets<T>;
+    for (int64_t k = 0; k < nets_; ++k) set(starting_, k, at(program_.pending)[k] != T(0));
+    if (any(starting_)) change(starting_);
+}
+
+template class Stepper<float>;
+template class Stepper<double>;
+
+}  // namespace carousel::online
