@@ -28,7 +28,18 @@ from carousel.reproduce.experiment import (
 )
 
 # Experiments by name, and the file of this folder that holds each, as a variable of that name.
-EXPERIMENTS: dict[str, str] = {}
+EXPERIMENTS: dict[str, str] = {
+    "adding_600": "adding_600",
+    "copy_memory": "copy_memory",
+    "sequential_mnist": "pixel_mnist",
+    "permuted_mnist": "pixel_mnist",
+    "jsb_chorales": "polyphonic_music",
+    "piano_midi": "polyphonic_music",
+    "penn_treebank": "penn_treebank",
+    "odyssey": "odyssey",
+    "lstm_fcn": "lstm_fcn",
+    "time_aware": "time_aware",
+}
 
 
 def names() -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import torch
 
 from carousel.info import processor
 from carousel.jobs import JobError
+from carousel.jobs.folder import write_json
 
 if TYPE_CHECKING:
     from carousel.reproduce.running import Finished, Plan
@@ -74,10 +74,3 @@ def merge(old: list[Entry], new: list[Entry], order: list[str]) -> list[Entry]:
 def write(path: Path, experiment: str, entries: list[Entry]) -> None:
     """Write a file of results."""
     write_json(path, {"experiment": experiment, "results": entries})
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write beside and rename, so that a kill leaves no half of a file."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import torch
 
 from carousel.jobs import JobError
+from carousel.jobs.folder import write_json
+from carousel.jobs.running import seeded
 from carousel.reproduce.experiment import Experiment, Setting, Trial
 from carousel.reproduce.progress import Progress
-from carousel.reproduce.record import write_json
 from carousel.reproduce.work import Work, find
 
 SEEDS = 10_000  # of one --seed: trial k of --seed S has the seed 10,000 S + k
@@ -116,7 +117,8 @@ def _run_group(
     kept = folder.with_suffix(".json")
     if not kept.exists():
         begin = time.perf_counter()
-        trials = experiment.run(Work(seeds, folder, data, progress.step), **options)
+        with seeded(seeds[0]):
+            trials = experiment.run(Work(seeds, folder, data, progress.step), **options)
         assert len(trials) == len(seeds), f"{experiment.name} returned {len(trials)} trials of {len(seeds)}"
         plain = [{"seed": seed, **_plain(trial)} for seed, trial in zip(seeds, trials, strict=True)]
         kept.parent.mkdir(parents=True, exist_ok=True)

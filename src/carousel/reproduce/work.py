@@ -52,6 +52,15 @@ class Work:
         if self._report is not None:
             self._report(min(max(done, 0.0), 1.0), says)
 
+    def part(self, name: str, begin: float, end: float) -> Work:
+        """A piece of the work with a folder of its own, which is done when the share `end` of the whole is."""
+        return Work(
+            self.seeds,
+            self.folder / name,
+            self.data,
+            lambda done, says: self.progress(begin + done * (end - begin), f"{name}: {says}" if says else name),
+        )
+
     def file(self, name: str) -> Path:
         """A file of the data sets, relative to ``--data``.
 

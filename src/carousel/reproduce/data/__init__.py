@@ -1,0 +1,1 @@
+"""Readers of the data sets that experiments are given with ``--data``."""
