@@ -35,10 +35,6 @@ EXPERIMENTS: dict[str, str] = {
     "permuted_mnist": "pixel_mnist",
     "jsb_chorales": "polyphonic_music",
     "piano_midi": "polyphonic_music",
-    "penn_treebank": "penn_treebank",
-    "odyssey": "odyssey",
-    "lstm_fcn": "lstm_fcn",
-    "time_aware": "time_aware",
 }
 
 
