@@ -135,8 +135,8 @@ def predict(
     """Forecast the steps after the last target of each series in DATA."""
     from carousel.jobs.forecast import tell
     from carousel.jobs.forecast.forecaster import Forecaster
-    from carousel.jobs.forecast.write import check_output, records, write_table
-    from carousel.jobs.tables import read_table
+    from carousel.jobs.forecast.write import records
+    from carousel.jobs.tables import check_output, read_table, write_table
 
     set_threads(threads)
     if output is not None:

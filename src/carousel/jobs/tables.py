@@ -1,4 +1,4 @@
-"""A table from a file or from the user's hands, as a pandas frame."""
+"""Tables: from a file or from the user's hands, as a pandas frame; and to a file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ CSV = (".csv", ".txt", ".tsv")
 PARQUET = (".parquet", ".pq")
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, as_text: bool = False) -> pd.DataFrame:
     """The table in a CSV file (``.csv``, ``.tsv``, ``.txt``, also with ``.gz``) or a Parquet file.
+
+    With ``as_text``, what stands in a CSV file stays as it is written: 007 is no number, and NA is not missing.
 
     Raises:
         JobError: the file is missing, empty, of another kind, or damaged.
@@ -30,17 +32,18 @@ def read_table(path: str | Path) -> pd.DataFrame:
     ending = endings[-1] if endings else ""
     if ending not in CSV + PARQUET:
         raise JobError(f"{path}: the name ends in {ending or 'nothing'!r}, expected one of {', '.join(CSV + PARQUET)}.")
-    frame = _read_csv(path) if ending in CSV else _read_parquet(path)
+    frame = _read_csv(path, as_text) if ending in CSV else _read_parquet(path)
     if frame.empty:
         raise JobError(f"{path}: the file holds no rows.")
     return frame
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, as_text: bool) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(path, sep=_separator(path), encoding="utf-8-sig", skipinitialspace=True)
+        written: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {}
+        return pd.read_csv(path, sep=_separator(path), encoding="utf-8-sig", skipinitialspace=True, **written)
     except pd.errors.EmptyDataError:
         raise JobError(f"{path}: the file is empty.") from None
     except UnicodeDecodeError as error:
@@ -114,3 +117,23 @@ def like(frame: pd.DataFrame, given: Any) -> Any:
     import polars
 
     return polars.from_pandas(frame)
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Raise JobError unless a table can be written there."""
+    if path.suffix.lower() not in (".csv", *PARQUET):
+        raise JobError(f"{path}: the name ends in {path.suffix or 'nothing'!r}, expected .csv or .parquet.")
+    if path.is_dir():
+        raise JobError(f"{path} is a folder, expected a file name.")
+    if path.exists() and not overwrite:
+        raise JobError(f"{path} exists; use --overwrite to replace it, or choose another --output.")
+    if not path.parent.is_dir():
+        raise JobError(f"{path.parent}: no such folder; make it first, or choose another --output.")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """As CSV or Parquet, by the name's ending."""
+    if path.suffix.lower() in PARQUET:
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_csv(path, index=False)

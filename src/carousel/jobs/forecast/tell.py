@@ -12,13 +12,14 @@ from carousel.jobs.forecast.evaluation import Evaluation
 from carousel.jobs.forecast.fitted import Fitted
 from carousel.jobs.forecast.prepare import Prepared
 from carousel.jobs.forecast.series import Report, Table, show_time
+from carousel.jobs.telling import line
 
 
 def data(console: Console | None, table: Table, columns: Columns, prepared: Prepared) -> None:
     """What was read, and how it is divided."""
     if console is None:
         return
-    say = _line(console)
+    say = line(console)
     report(console, table.report)
     if columns.time is None:
         say("", "no column of times: rows are taken as they stand, equally spaced")
@@ -39,8 +40,8 @@ def data(console: Console | None, table: Table, columns: Columns, prepared: Prep
 
 def report(console: Console, read: Report) -> None:
     """What was read."""
-    for number, line in enumerate(read.lines()):
-        _line(console)("" if number else "data", line)
+    for number, text in enumerate(read.lines()):
+        line(console)("" if number else "data", text)
 
 
 def model(console: Console | None, fitted: Fitted, settings: dict[str, Any]) -> None:
@@ -49,7 +50,7 @@ def model(console: Console | None, fitted: Fitted, settings: dict[str, Any]) -> 
         return
     weights = sum(p.numel() for p in fitted.network.parameters())
     sizes = ", ".join(f"{name} {value}" for name, value in fitted.network.encoder.sizes.items() if name != "input_size")
-    _line(console)(
+    line(console)(
         "model",
         f"linear forecast corrected by {fitted.network.encoder.cell.name} ({sizes}, layers {settings['layers']}, "
         f"{weights:,} weights), reading {fitted.view.context} steps to forecast {fitted.view.horizon}",
@@ -62,7 +63,7 @@ def training(console: Console | None, happened: dict[str, Any]) -> None:
         return
     first, best = happened["validation_loss_without_network"], happened["validation_loss"]
     gain = f"{1 - best / first:.1%} below" if first > 0 and best < first else "not below"
-    _line(console)(
+    line(console)(
         "training",
         f"{happened['epochs']} epochs, best after {happened['best_epoch']}: validation loss {best:.4f}, "
         f"{gain} that of the linear forecast alone ({first:.4f})",
@@ -88,11 +89,3 @@ def scores(console: Console, evaluation: Evaluation) -> None:
         f"MASE is the mean absolute error over that of repeating the value of {season} before in the training part.",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-
-
-def _line(console: Console):
-    def say(head: str, text: str) -> None:
-        console.print(f"[dim]{head:<11}[/dim]", end="")
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    return say

@@ -1,0 +1,10 @@
+"""Transcribing: from recordings or line images to text.
+
+The way through: ``reading`` (files and transcripts) -> ``sound``, ``image`` (features) -> ``inputs`` (scale, stacking)
+-> ``samples`` (read, refuse, divide) -> ``prepare`` -> ``model`` -> ``fitting`` -> ``writing`` and ``evaluation`` ->
+``fitted``. ``transcriber`` is the door.
+"""
+
+from carousel.jobs.transcribe.transcriber import Transcriber
+
+__all__ = ["Transcriber"]
