@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from carousel.cli import cells, forecast
+from carousel.cli import cells, forecast, transcribe
 from carousel.cli.reproduce import reproduce
 from carousel.errors import CellError
 from carousel.jobs import JobError
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(cells.app, name="cells")
 app.add_typer(forecast.app, name="forecast")
+app.add_typer(transcribe.app, name="transcribe")
 app.command()(reproduce)
 
 

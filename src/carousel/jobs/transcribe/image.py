@@ -100,7 +100,7 @@ def middle_of_ink(ink: Tensor) -> tuple[Tensor, float]:
     rows, columns = ink.shape
     row = torch.arange(rows, dtype=ink.dtype)[:, None]
     overall = (ink * row).sum() / ink.sum() if ink.sum() > 0 else torch.tensor((rows - 1) / 2)
-    far = max(1.0, 2.0 * rows)  # the middle follows the line over a few letters, not each letter
+    far = max(1.0, 1.0 * rows)  # the middle follows the line over a few letters, not each letter
     weight = _smooth(ink.sum(0), far) + 1e-3
     middle = (_smooth((ink * row).sum(0), far) + 1e-3 * overall) / weight  # (columns,)
     spread = (ink * (row - middle).abs()).sum() / ink.sum() if ink.sum() > 0 else torch.tensor(0.0)

@@ -141,7 +141,7 @@ def _drawn(numbers: list[int], rng: random.Random) -> dict[str, list[int]]:
     """A tenth, and at least one, for validation and for the test."""
     mixed, held = list(numbers), max(1, round(HELD_OUT * len(numbers)))
     rng.shuffle(mixed)
-    cut = {"validation": mixed[:held], "test": mixed[held : 2 * held], "training": mixed[2 * held :]}
+    cut = {"training": mixed[2 * held :], "validation": mixed[:held], "test": mixed[held : 2 * held]}
     return {name: sorted(part) for name, part in cut.items()}
 
 
