@@ -51,6 +51,7 @@ def test_what_is_needed_is_pinned() -> None:
     wanted = [
         *PROJECT["project"]["dependencies"],
         *PROJECT["build-system"]["requires"],
+        *(d for extra in PROJECT["project"]["optional-dependencies"].values() for d in extra),
         *(d for g in groups for d in g),
     ]
     names = {re.split(r"[<>=~!\[; ]", w)[0].lower().replace("_", "-") for w in wanted}

@@ -135,7 +135,7 @@ def test_a_table_with_speakers_and_splits(recordings, tmp_path):
     assert transcriber.evaluation is None and len(transcriber.prepared.parts["training"]) == 60
 
 
-def test_what_is_damaged_is_told(fitted, tmp_path):
+def test_what_is_damaged_is_told(fitted, recordings, tmp_path):
     _, folder = fitted
     for name, content, message in (
         ("model.json", "{}", "model folder of format None"),
@@ -149,7 +149,7 @@ def test_what_is_damaged_is_told(fitted, tmp_path):
             Transcriber.load(copy)
         shutil.rmtree(copy)
     with pytest.raises(JobError, match="not fitted yet"):
-        Transcriber().predict(folder)
+        Transcriber().predict(recordings)
 
 
 @pytest.mark.parametrize(

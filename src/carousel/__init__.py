@@ -106,6 +106,7 @@ from carousel.watch import ErrorFlow, error_flow, plot_gates
 if TYPE_CHECKING:
     from carousel import train
     from carousel.jobs.forecast import Forecaster
+    from carousel.jobs.transcribe import Transcriber
 
 __version__ = "0.1.0"
 
@@ -119,8 +120,8 @@ __all__ = [
     "MultiDimensional", "MultiplicativeAttention", "NGram", "normalize", "Online", "per_step", "plain", "plot_gates",
     "PrefixSearch", "readout", "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "SGD", "sigmoid", "sin",
     "slice", "SLSTMBlock", "softmax", "softplus", "split", "sqrt", "static", "step_index", "stop_gradient", "Stream",
-    "sum", "tanh", "tensor_cell", "TensorCell", "train", "use_engine", "variational_dropout", "where", "XLSTM",
-    "zoneout",
+    "sum", "tanh", "tensor_cell", "TensorCell", "train", "Transcriber", "use_engine", "variational_dropout", "where",
+    "XLSTM", "zoneout",
 ]
 # fmt: on
 
@@ -133,6 +134,10 @@ def __getattr__(name: str) -> Any:
         from carousel.jobs.forecast import Forecaster
 
         return Forecaster
+    if name == "Transcriber":
+        from carousel.jobs.transcribe import Transcriber
+
+        return Transcriber
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

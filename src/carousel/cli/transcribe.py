@@ -154,7 +154,16 @@ def predict(
 
 
 @app.command()
-def evaluate(model: Model, data: Data, json: Json = False, skip_faulty: Skip = False, threads: Threads = None) -> None:
+def evaluate(
+    model: Model,
+    data: Data,
+    json: Json = False,
+    skip_faulty: Skip = False,
+    unknown_as_errors: Annotated[
+        bool, typer.Option("--unknown-as-errors", help="Count characters that the model does not know as errors.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
     """Label and word error rates, with 95 % intervals, and the worst examples; of a table with splits, its test."""
     from carousel.jobs.transcribe import tell
     from carousel.jobs.transcribe.transcriber import Transcriber
@@ -162,7 +171,9 @@ def evaluate(model: Model, data: Data, json: Json = False, skip_faulty: Skip = F
     set_threads(threads)
     transcriber = Transcriber.load(model)
     console = Console(stderr=json)
-    evaluation = transcriber.evaluate(data, skip_faulty=skip_faulty, console=console)
+    evaluation = transcriber.evaluate(
+        data, skip_faulty=skip_faulty, unknown_as_errors=unknown_as_errors, console=console
+    )
     if json:
         print_json({"model": str(model), **evaluation.plain(), "left_out": plain_faults(transcriber.faults)})
         return

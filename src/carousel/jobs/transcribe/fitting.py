@@ -87,9 +87,10 @@ def _train(
             train.Batches(rows["validation"], train.Order(len(rows["validation"]), size), collate),
             epochs=settings["epochs"],
             stop=train.Patience(settings["patience"]),
-            folder=folder,
+            folder=None if folder is None else folder / "checkpoints",
             resume=resume,
             progress=train.Progress(console),
+            loggers=() if folder is None else train.loggers(folder / "logs"),
             strategy=settings["strategy"],
             devices=settings["devices"],
         )

@@ -31,8 +31,6 @@ class ImageColumns(NamedTuple):
     height: int = 32
     line: str = "ink"
 
-    unit = "pixels"
-
     @property
     def width(self) -> int:
         """D, the features of a column."""

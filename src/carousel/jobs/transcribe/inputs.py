@@ -38,10 +38,10 @@ class Scale(NamedTuple):
         """Frames (T, D) scaled."""
         if self.kind == "none" or not len(frames):
             return frames
-        if self.kind == "own":
-            deviation = frames.std(0, correction=0).clamp(min=LEAST)
-            return (frames - frames.mean(0)) / deviation
-        return (frames - self.mean) / self.deviation
+        mean, deviation = self.mean, self.deviation
+        if mean is None or deviation is None:
+            mean, deviation = frames.mean(0), frames.std(0, correction=0).clamp(min=LEAST)
+        return (frames - mean) / deviation
 
 
 class Inputs(NamedTuple):
@@ -129,6 +129,6 @@ def with_deltas(frames: Tensor, order: int) -> Tensor:
         places = torch.arange(T)
         ahead = [parts[-1][(places + k).clamp(max=T - 1)] for k in range(1, REACH + 1)]
         behind = [parts[-1][(places - k).clamp(min=0)] for k in range(1, REACH + 1)]
-        rise = sum(k * (a - b) for k, (a, b) in enumerate(zip(ahead, behind, strict=True), 1))
-        parts.append(rise / (2 * sum(k * k for k in range(1, REACH + 1))))
+        rises = [k * (a - b) for k, (a, b) in enumerate(zip(ahead, behind, strict=True), 1)]
+        parts.append(torch.stack(rises).sum(0) / (2 * sum(k * k for k in range(1, REACH + 1))))
     return torch.cat(parts, 1)

@@ -42,7 +42,7 @@ class Network(nn.Module):
         bidirectional: bool,
         dropout: float,
         noise: float,
-        cell_sizes: dict[str, int] | None = None,
+        cell_sizes: dict[str, Any] | None = None,
     ):
         super().__init__()
         self.noise = noise

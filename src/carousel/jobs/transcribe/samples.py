@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor
 
 from carousel.jobs import JobError
-from carousel.jobs.transcribe.alphabet import least_steps
+from carousel.jobs.transcribe.alphabet import Alphabet, least_steps
 from carousel.jobs.transcribe.inputs import Inputs
 from carousel.jobs.transcribe.reading import SPLITS, Item, sidecars
 
@@ -89,6 +89,17 @@ def refuse(faults: list[Fault], total: int, skip: bool) -> None:
     others += (", ...)." if len(faults) > 1 + NAMED else ").") if more else ""
     fix = "" if skip else " --skip-faulty leaves such files out."
     raise JobError(f"{first.path}: {first.why}{others}{fix}")
+
+
+def refuse_unknown(samples: Iterable[Sample], alphabet: Alphabet) -> None:
+    """Raise JobError where a transcript has characters that the model cannot write."""
+    for sample in samples:
+        unknown = alphabet.unknown(sample.text)
+        if unknown:
+            raise JobError(
+                f"{sample.item.path}: its transcript has {' '.join(unknown)}, which the model was not fitted on and "
+                f"cannot write; --unknown-as-errors counts such characters as errors."
+            )
 
 
 def divide(items: list[Item], seed: int) -> tuple[dict[str, list[int]], str]:

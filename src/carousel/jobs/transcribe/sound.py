@@ -40,8 +40,6 @@ class LogMel(NamedTuple):
     hop: float = 0.010
     channel: str | int | None = None
 
-    unit = "s"
-
     @property
     def width(self) -> int:
         """D, the features of a frame."""

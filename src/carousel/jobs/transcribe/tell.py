@@ -22,7 +22,7 @@ def data(console: Console | None, prepared: Prepared) -> None:
     say, parts = line(console), prepared.parts
     say("data", f"{sum(map(len, parts.values())):,} {_things(prepared.inputs)}, {_amount(prepared)}")
     characters = prepared.alphabet.characters
-    say("", f"{len(characters)} characters: {characters}")
+    say("", f"{len(characters)} characters: {characters.replace(' ', '␣')}")
     if prepared.untaught:
         say("", f"never in training, so the model cannot learn them: {' '.join(prepared.untaught)}")
     say("division", ", ".join(f"{len(part):,} {name}" for name, part in parts.items()) + f": {prepared.how}")
@@ -87,8 +87,8 @@ def scores(console: Console, evaluation: Evaluation) -> None:
     console.print(table)
     console.print()
     console.print(f"{evaluation.says()}; the intervals are bootstrapped over items.", highlight=False, soft_wrap=True)
-    for one in evaluation.worst:
-        console.print(f"\n[dim]{one.errors} wrong[/dim] ", end="")
-        console.print(one.path, highlight=False, markup=False, soft_wrap=True)
-        for head, text in (("said", one.text), ("written", one.written)):
+    for example in evaluation.worst:
+        console.print(f"\n[dim]{example.errors} wrong[/dim] ", end="")
+        console.print(example.path, highlight=False, markup=False, soft_wrap=True)
+        for head, text in (("said", example.text), ("written", example.written)):
             line(console)(head, text)

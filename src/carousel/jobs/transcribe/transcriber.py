@@ -148,17 +148,28 @@ class Transcriber:
         texts = write(self._fitted(), samples, self.settings["batch_size"])
         return pd.DataFrame({"path": [str(one.item.path) for one in samples], "text": texts})
 
-    def evaluate(self, data: Any, *, skip_faulty: bool = False, console: Console | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        skip_faulty: bool = False,
+        unknown_as_errors: bool = False,
+        console: Console | None = None,
+    ) -> Evaluation:
         """Label and word error rates, with 95 % intervals, and the worst examples.
 
-        Of a table with a column split, the rows for the test alone are scored.
+        Of a table with a column split, the rows for the test alone are scored. Transcripts with characters that the
+        model cannot write are refused, or with ``unknown_as_errors`` count as they are: such a character is an error.
 
         Raises:
             JobError: the model is not fitted, or the data will not do.
         """
+        from carousel.jobs.transcribe.samples import refuse_unknown
         from carousel.jobs.transcribe.writing import score
 
         samples = self._read(data, True, skip_faulty, console)
+        if not unknown_as_errors:
+            refuse_unknown(samples, self._fitted().alphabet)
         return score(self._fitted(), samples, self.settings["batch_size"])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
