@@ -1,7 +1,7 @@
 """Ways of training: back-propagation through time on Lightning.
 
 A `Lesson` is a model, its loss and its optimizer; a source gives it batches (`Batches`), the chunks of a stream
-(`Chunks`) or what a function makes (`Generated`); `fit` trains, examines, stops, and resumes to the same bits.
+(`Chunks`, `Lanes`) or what a function makes (`Generated`); `fit` trains, examines, stops, and resumes to the same bits.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from carousel.train.errors import TrainingError
     from carousel.train.fitting import Outcome, fit, loggers
     from carousel.train.keeper import Keeper, Patience
+    from carousel.train.lanes import Lanes
     from carousel.train.lesson import Lesson
     from carousel.train.order import Buckets, Order, Shuffle
     from carousel.train.progress import Progress
@@ -33,6 +34,7 @@ _PLACES = {
     "errors": ("TrainingError",),
     "fitting": ("Outcome", "fit", "loggers"),
     "keeper": ("Keeper", "Patience"),
+    "lanes": ("Lanes",),
     "lesson": ("Lesson",),
     "order": ("Buckets", "Order", "Shuffle"),
     "progress": ("Progress",),
@@ -43,8 +45,9 @@ _PLACES = {
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "Batches", "Buckets", "Chunk", "Chunks", "ClipNorm", "ClipValue", "fit", "Generated", "Keeper", "Lesson", "loggers",
-    "Order", "Outcome", "Patience", "Progress", "Rounds", "SafeIO", "Shuffle", "Source", "TrainingError", "Truncated",
+    "Batches", "Buckets", "Chunk", "Chunks", "ClipNorm", "ClipValue", "fit", "Generated", "Keeper", "Lanes", "Lesson",
+    "loggers", "Order", "Outcome", "Patience", "Progress", "Rounds", "SafeIO", "Shuffle", "Source", "TrainingError",
+    "Truncated",
 ]  # fmt: skip
 
 

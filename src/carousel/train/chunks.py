@@ -80,9 +80,10 @@ class Chunks(Source):
 
 def _read(array: Any, ranges: list[slice]) -> Tensor:
     """(T, B, ...): these ranges of an array, side by side."""
-    lanes = [torch.as_tensor(np.array(array[one])) for one in ranges]
-    whole = torch.stack(lanes, dim=1)
-    return whole.long() if whole.dtype in _WHOLE else whole
+    return torch.stack([as_tensor(array[one]) for one in ranges], dim=1)
 
 
-_WHOLE = {torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32}
+def as_tensor(array: Any) -> Tensor:
+    """In memory, whole numbers in int64, which is what embeddings and losses read."""
+    found = array if isinstance(array, Tensor) else torch.as_tensor(np.array(array))
+    return found if found.dtype == torch.bool or found.is_floating_point() else found.long()

@@ -22,8 +22,13 @@ class Order(Sampler[list[int]]):
             raise ValueError(f"{type(self).__name__}: {count} items in batches of {batch_size}, expected at least 1.")
         self.count, self.batch_size, self.epoch = count, batch_size, 0
 
+    @property
+    def sampler(self) -> Order:
+        """Where Lightning's Trainer, given a `DataLoader` with this batch sampler, looks for `set_epoch`."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
+        """Which epoch `iter` gives."""
         self.epoch = epoch
 
     def batches(self, epoch: int) -> list[Tensor]:

@@ -23,8 +23,13 @@ class Source(ABC):
     def walk(self, epoch: int, start: int) -> Iterator[Any]:
         """The batches of an epoch from number `start` on; the same ones each time."""
 
+    @property
+    def sampler(self) -> Source:
+        """Where Lightning's Trainer, given a source, looks for `set_epoch`."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch `iter` gives; Lightning and others call this before each."""
+        """Which epoch `iter` gives."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Any]:
