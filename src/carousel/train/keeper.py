@@ -130,7 +130,7 @@ def _examined(lesson: Lesson, batches: Any) -> Row:
     training = lesson.training
     lesson.eval()
     with torch.no_grad():
-        for number, batch in enumerate(batches or ()):
+        for number, batch in enumerate(() if batches is None else batches):
             for name, (sum_, count) in lesson.examine(batch, number).items():
                 weight = float(count)
                 found = torch.tensor(
