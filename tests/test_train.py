@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -221,3 +226,29 @@ def test_data_that_do_not_fit() -> None:
         train.Chunks(torch.arange(4), torch.arange(3), batch_size=1, steps=1)
     with pytest.raises(ValueError, match="too few"):
         train.Chunks(torch.arange(4), torch.arange(4), batch_size=5, steps=1)
+
+
+def test_lightning_waits_until_it_is_asked_for() -> None:
+    light = "ca.train.Chunks, ca.train.ClipNorm, ca.train.Buckets"
+    code = f"import sys, carousel as ca; {light}; print('lightning' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        train.nothing  # noqa: B018
+    assert set(train.__all__) <= set(dir(train))
+    assert list(train.__all__) == sorted(train.__all__, key=str.lower)
+
+
+def test_progress_is_told() -> None:
+    """Without a terminal, a line for each round that is the best so far; with one, a bar that leaves nothing behind."""
+    chunks = train.Chunks(*text(), batch_size=3, steps=20)
+    for terminal, every, expected in ((False, None, "epoch 1: validation loss 1."), (False, 2, "update 2: validation")):
+        console = Console(file=io.StringIO(), force_terminal=terminal)
+        one = lesson(Predictor("lstm"), truncation=train.Truncated())
+        train.fit(one, chunks, chunks, epochs=2, every=every, progress=train.Progress(console))
+        assert expected in console.file.getvalue() and "the best so far" in console.file.getvalue()
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    one = lesson(Predictor("lstm"), truncation=train.Truncated())
+    train.fit(one, chunks, updates=4, every=2, progress=train.Progress(console, "learning"))
+    shown = console.file.getvalue()
+    assert "learning" in shown and "update 2 of 4, train loss 1." in shown

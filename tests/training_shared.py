@@ -68,7 +68,9 @@ def training(name: str, folder: Path | None = None, epochs: int = 2, resume: boo
     settings: dict[str, Any] = {"strategy": "ddp", "devices": 2} if "LOCAL_RANK" in os.environ else {}
     outcome = train.fit(lesson, source, source, epochs=epochs, folder=folder, resume=resume, **settings)
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-    scores = torch.tensor([row[key] for row in outcome.history for key in ("validation_loss", "train_loss") if key in row])
+    scores = torch.tensor(
+        [row[key] for row in outcome.history for key in ("validation_loss", "train_loss") if key in row]
+    )
     return {"gradients": torch.stack(recorder.seen), "weights": weights, "scores": scores}
 
 

@@ -23,12 +23,12 @@ class Lanes(Source):
     """Reads `batch_size` sequences side by side, `steps` at a time; a lane whose sequence ends goes on with the next.
 
     So no step is padded but at the end of an epoch, and states start afresh where sequences begin (Sak et al., 2014,
-    arXiv:1402.1128). Only the sequences at hand are in memory. To find a place in the midst of an epoch again, what came
-    before is read again. How many chunks make an epoch is not known beforehand: train for a number of updates.
+    arXiv:1402.1128). Only the sequences at hand are in memory. To find a place in the midst of an epoch again, what
+    came before is read again. How many chunks make an epoch is not known beforehand: train for a number of updates.
 
     Args:
-        sequences: pairs x (T, ...), target (T, ...), arrays or tensors. Whatever gives the same ones each time that it is
-            walked through: a list, a data set, an object that reads files as it goes.
+        sequences: pairs x (T, ...), target (T, ...), arrays or tensors. Whatever gives the same ones each time that it
+            is walked through: a list, a data set, an object that reads files as it goes.
         batch_size: B, how many lanes, over all processes.
         steps: T, how many steps a chunk has.
         seed: shuffles the sequences anew in each epoch, which takes `len(sequences)` and `sequences[k]`.
@@ -102,7 +102,7 @@ class _Lane:
 
 def _side_by_side(lanes: list[list[Piece]], example: Piece, length: int) -> Chunk:
     shape = (length, len(lanes))
-    x, target = (example[k].new_zeros(*shape, *example[k].shape[1:]) for k in (0, 1))
+    x, target = (like.new_zeros(*shape, *like.shape[1:]) for like in example[:2])
     resets, counts = (torch.zeros(shape, dtype=torch.bool) for _ in range(2))
     for lane, pieces in enumerate(lanes):
         t = 0
