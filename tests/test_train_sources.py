@@ -154,7 +154,7 @@ def test_the_parts_serve_in_a_trainer_of_ones_own() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer = pl.Trainer(max_epochs=3, accelerator="cpu", enable_model_summary=False, **settings)
-            trainer.fit(lesson, source if kind == "source" else loader)
+            trainer.fit(lesson, source if kind == "source" else loader, source)
         assert {0, 1, 2} <= set(orders)
         assert lesson.train_loss() > 0
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))

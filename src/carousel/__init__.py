@@ -13,10 +13,9 @@ torch.Size([7, 2, 4])
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from carousel import cells
+from carousel import cells, train
 from carousel.engines import use_engine
 from carousel.errors import CellError
 from carousel.graph import (
@@ -104,7 +103,6 @@ from carousel.train.online import SGD, Online, readout
 from carousel.watch import ErrorFlow, error_flow, plot_gates
 
 if TYPE_CHECKING:
-    from carousel import train
     from carousel.jobs.forecast import Forecaster
     from carousel.jobs.transcribe import Transcriber
 
@@ -128,8 +126,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What brings Lightning, pandas and more is imported when it is asked for."""
-    if name == "train":
-        return import_module("carousel.train")
     if name == "Forecaster":
         from carousel.jobs.forecast import Forecaster
 

@@ -18,6 +18,7 @@ class Source(ABC):
     """Epochs of batches. Where there are several processes, each is given its part of every batch."""
 
     epoch = 0
+    batch_sampler = None  # Lightning asks every loader
 
     @abstractmethod
     def walk(self, epoch: int, start: int) -> Iterator[Any]:
