@@ -66,6 +66,11 @@ struct OnlineKernels {
     void (*commit)(T* to, const T* from, int64_t n, const T* active);
     // v = momentum * v - rate * g, w += v, for the nets of a mask; without momentum v is null
     void (*descend)(T* w, const T* g, T* v, int64_t n, const T* rate, T momentum, const T* mask);
+    // of the Kalman filter, see filter.hpp
+    void (*measure)(const T* covariance, const T* c, T* kc, T* s, int64_t n, int64_t m);
+    void (*invert)(T* s, int64_t m);
+    void (*correct)(T* weights, const int64_t* index, T* covariance, const T* kc, const T* a, const T* error, const T* q,
+                    int64_t n, int64_t m, T* gain, const T* mask);
 };
 
 }  // namespace carousel::online

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "online/engine/kalman.hpp"
 #include "online/engine/stepper.hpp"
 
 namespace carousel::online {
@@ -11,9 +12,9 @@ namespace {
 template <class T>
 class GradientDescent : public Rule<T> {
   public:
-    GradientDescent(const Json& json, int64_t size, int64_t weights)
+    GradientDescent(const Json& json, const OnlineProgram& program)
         : momentum_(T(json.member("momentum").number("momentum"))), velocity_(json.member("velocity").integer("velocity")) {
-        if (velocity_ != kNone && (velocity_ < 0 || weights > size - velocity_))
+        if (velocity_ != kNone && (velocity_ < 0 || program.weights.n > program.size - velocity_))
             throw std::invalid_argument("online program: velocity lies outside");
     }
 
@@ -37,13 +38,14 @@ class GradientDescent : public Rule<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Rule<T>> make_rule(const Json& json, int64_t size, int64_t weights) {
-    const std::string& name = json.member("name").string("rule");
-    if (name == "sgd") return std::make_unique<GradientDescent<T>>(json, size, weights);
+std::unique_ptr<Rule<T>> make_rule(const OnlineProgram& program) {
+    const std::string& name = program.rule.member("name").string("rule");
+    if (name == "sgd") return std::make_unique<GradientDescent<T>>(program.rule, program);
+    if (name == "kalman") return std::make_unique<Kalman<T>>(program.rule, program);
     throw std::invalid_argument("online program: there is no rule " + name);
 }
 
-template std::unique_ptr<Rule<float>> make_rule(const Json&, int64_t, int64_t);
-template std::unique_ptr<Rule<double>> make_rule(const Json&, int64_t, int64_t);
+template std::unique_ptr<Rule<float>> make_rule(const OnlineProgram&);
+template std::unique_ptr<Rule<double>> make_rule(const OnlineProgram&);
 
 }  // namespace carousel::online

@@ -3,7 +3,7 @@
 #pragma once
 #include <memory>
 
-#include "program/json.hpp"
+#include "online/engine/program.hpp"
 
 namespace carousel::online {
 
@@ -22,8 +22,8 @@ class Rule {
     virtual void change(Stepper<T>& stepper, const T* mask) = 0;
 };
 
-// Throws std::invalid_argument for a rule that is not there.
+// The rule of a program. Throws std::invalid_argument for one that is not there, or that leads outside of a block.
 template <class T>
-std::unique_ptr<Rule<T>> make_rule(const Json& json, int64_t size, int64_t weights);
+std::unique_ptr<Rule<T>> make_rule(const OnlineProgram& program);
 
 }  // namespace carousel::online

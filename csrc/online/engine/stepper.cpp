@@ -11,7 +11,7 @@ Stepper<T>::Stepper(const OnlineProgram& program, const OnlineKernels<T>& kernel
       kernels_(kernels),
       block_(block),
       first_(first),
-      rule_(make_rule<T>(program.rule, program.size, program.weights.n)),
+      rule_(make_rule<T>(program)),
       moment_{block, nullptr, nullptr},
       hot_(size_t(kNets<T>), -1),
       takes_(size_t(kNets<T>)),

@@ -48,6 +48,8 @@ class Stepper {
     // Adds the gradients of what is seeded, through all steps so far, to the gradient.
     void differentiate();
     void clear_gradient();
+    // Output k minus its target, of each net; zero where a net has none.
+    const T* error(int64_t k) const { return errors_.data() + k * kNets<T>; }
 
   private:
     using Mask = std::vector<T>;

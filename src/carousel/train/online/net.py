@@ -73,6 +73,9 @@ class Online:
         self._call("prepare")
         self._write("first_rate", rule.rates(nets).to(dtype))
         self._write("rate", rule.rates(nets).to(dtype))
+        shapes = cell.shapes(**sizes)
+        for name, begin in rule.rows(cell, {name: shapes[name] for name in self._program.learned}).items():
+            self._write(name, begin.to(dtype).expand(nets, -1))
         self._aside = {name: self._read(name).clone() for name in self._states}
         #: The weights by name, learned and fixed, each (N, *shape). They may be written.
         self.parameters: dict[str, Tensor] = _started(cell, sizes, nets, seed, dtype)

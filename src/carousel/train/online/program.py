@@ -107,7 +107,7 @@ class _Assembling:
         singles = {name: self._keep(name, 1) for name in ("rate", "first_rate", "pending")}
         shapes = {name: self.shapes[name] for name in self.learned}
         width = g[net.output].width
-        kept = {name: self._keep(name, n) for name, n in rule.rows(shapes, width).items()}
+        kept = {name: self._keep(name, len(start)) for name, start in rule.rows(self.cell, shapes).items()}
         gradients: list[Instruction] = [self._outer(o) for o in net.outers]
         traces: list[Instruction] = []
         for group, at in zip(self.lines.groups, self.line_places, strict=True):
@@ -131,7 +131,7 @@ class _Assembling:
             "reverse": self.reverse,
             "gradients": gradients,
             "traces": traces,
-            "rule": rule.data(kept),
+            "rule": rule.data(self.cell, shapes, kept),
             "at_once": at_once,
         }
         data["constants"] = [[at, n, value] for (value, n), at in self.code.constants.items()]

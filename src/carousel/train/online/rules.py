@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from carousel.graph.cell import Cell
+
 
 class Rule(Protocol):
     """What `Online` asks of a rule."""
@@ -25,10 +27,10 @@ class Rule(Protocol):
     def rates(self, nets: int) -> Tensor:
         """The learning rate of each net (N,), which the core keeps."""
 
-    def rows(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> dict[str, int]:
-        """What the rule keeps for each net, by name, and how many numbers of it."""
+    def rows(self, cell: Cell, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+        """What the rule keeps for each net beside learned weights of these shapes, by name, as it starts."""
 
-    def data(self, places: Mapping[str, int]) -> dict[str, Any]:
+    def data(self, cell: Cell, shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, int]) -> dict[str, Any]:
         """The rule for the core, with the places of `rows`."""
 
 
@@ -64,11 +66,11 @@ class SGD:
             raise ValueError(f"SGD: {len(given)} rates were given for {nets} nets, expected one, or one for each.")
         return given.expand(nets).clone()
 
-    def rows(self, shapes: Mapping[str, tuple[int, ...]], outputs: int) -> dict[str, int]:
+    def rows(self, cell: Cell, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """The velocity of each weight, with momentum."""
-        return {"velocity": sum(map(math.prod, shapes.values()))} if self.momentum else {}
+        return {"velocity": torch.zeros(sum(map(math.prod, shapes.values())))} if self.momentum else {}
 
-    def data(self, places: Mapping[str, int]) -> dict[str, Any]:
+    def data(self, cell: Cell, shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, int]) -> dict[str, Any]:
         """The rule for the core."""
         return {
             "name": "sgd",
