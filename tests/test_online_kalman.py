@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from core_runner import each_variant
 
 import carousel as ca
+from core_runner import each_variant
 
 SIZES = {"input_size": 3, "hidden_size": 2, "output_size": 2}
 PEEPHOLE = ca.readout(ca.cells.peephole_lstm.with_(truncate=True))
