@@ -53,8 +53,12 @@ struct Lattice {
                 at(label, t, u) = Float(-std::exp(reached + write));
             }
             std::swap(here, later);
-            for (int64_t u = U + 1; u < width; ++u) at(blank, t, u) = at(label, t, u) = 0;
+            clear(t, U + 1, width);
         }
+    }
+
+    void clear(int64_t t, int64_t u, int64_t end) const {
+        for (; u < end; ++u) at(blank, t, u) = at(label, t, u) = 0;
     }
 };
 
@@ -77,8 +81,7 @@ struct Call {
         const double log_prob = lattice.forward(alpha);
         losses[b] = Float(-log_prob);
         lattice.backward(alpha, log_prob, U1);
-        for (int64_t t = frames[b]; t < T; ++t)
-            for (int64_t u = 0; u < U1; ++u) lattice.at(blank, t, u) = lattice.at(label, t, u) = 0;
+        for (int64_t t = frames[b]; t < T; ++t) lattice.clear(t, 0, U1);
     }
 };
 

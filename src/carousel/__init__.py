@@ -71,9 +71,14 @@ from carousel.labelling import (
     LabelModel,
     NGram,
     PrefixSearch,
+    Transducer,
+    TransducerBeam,
+    TransducerGreedy,
+    TransducerJoint,
     ctc_align,
     ctc_loss,
     label_error_rate,
+    transducer_loss,
 )
 from carousel.layers import (
     GRU,
@@ -118,8 +123,9 @@ __all__ = [
     "MLSTMBlock", "MultiDimensional", "MultiplicativeAttention", "NGram", "normalize", "Online", "per_step", "plain",
     "plot_gates", "PrefixSearch", "readout", "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "SGD",
     "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus", "split", "sqrt", "static", "step_index",
-    "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell", "train", "Transcriber", "use_engine",
-    "variational_dropout", "where", "XLSTM", "zoneout",
+    "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell", "train", "Transcriber", "Transducer",
+    "transducer_loss", "TransducerBeam", "TransducerGreedy", "TransducerJoint", "use_engine", "variational_dropout",
+    "where", "XLSTM", "zoneout",
 ]
 # fmt: on
 

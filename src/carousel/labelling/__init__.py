@@ -10,6 +10,9 @@ from carousel.labelling.label_model import LabelModel
 from carousel.labelling.language_model import LanguageModel
 from carousel.labelling.ngram import NGram
 from carousel.labelling.prefix_search import PrefixSearch
+from carousel.labelling.transducer import Transducer, TransducerAlignment, TransducerJoint
+from carousel.labelling.transducer_loss import transducer_loss
+from carousel.labelling.transducer_search import TransducerBeam, TransducerGreedy
 
 __all__ = [
     "Alignment",
@@ -23,7 +26,13 @@ __all__ = [
     "NGram",
     "Partial",
     "PrefixSearch",
+    "Transducer",
+    "TransducerAlignment",
+    "TransducerBeam",
+    "TransducerGreedy",
+    "TransducerJoint",
     "ctc_align",
     "ctc_loss",
     "label_error_rate",
+    "transducer_loss",
 ]

@@ -15,6 +15,7 @@ from carousel.layers.inputs import read_lengths
 
 Labels = Sequence[int] | Tensor
 Targets = Sequence[Labels] | Labels
+REDUCTIONS = ("mean", "sum", "none")
 LEAST = -1e30  # of a log-probability; sums of smaller ones are not finite
 
 
@@ -159,3 +160,17 @@ def raise_fault(name: str, faults: dict[int, str], advice: str = "") -> None:
         b = min(faults)
         more = f" So it is with {len(faults) - 1} more of the batch." if len(faults) > 1 else ""
         raise ValueError(f"{name}: sample {b} {faults[b]}.{more}{advice}")
+
+
+def check_reduction(name: str, reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{name}: reduction is {reduction!r}, expected one of: {', '.join(REDUCTIONS)}.")
+
+
+def reduced(losses: Tensor, transcripts: Transcripts, batched: bool, reduction: str) -> Tensor:
+    """Losses (B,) of transcripts as `ctc_loss` returns them."""
+    if reduction == "none":
+        return losses if batched else losses[0]
+    if reduction == "sum":
+        return losses.sum()
+    return (losses / transcripts.lengths.clamp(min=1).to(losses.device)).mean()

@@ -15,13 +15,14 @@ from carousel.labelling.batch import (
     Frames,
     Targets,
     Transcripts,
+    check_reduction,
     find_faults,
     raise_fault,
     read_frames,
     read_targets,
+    reduced,
 )
 
-REDUCTIONS = ("mean", "sum", "none")
 ADVICE = " Leave such samples out of the data, or use CTCLoss(faulty='leave out'), which counts them."
 
 
@@ -72,7 +73,7 @@ def ctc_loss(
     """
     frames, transcripts = _read("ctc_loss", scores, targets, lengths, target_lengths, blank, reduction)
     raise_fault("ctc_loss", find_faults(frames, transcripts), ADVICE)
-    return _reduced(_losses(frames, transcripts, blank), transcripts, frames.batched, reduction)
+    return reduced(_losses(frames, transcripts, blank), transcripts, frames.batched, reduction)
 
 
 class CTCLoss(nn.Module):
@@ -123,7 +124,7 @@ class CTCLoss(nn.Module):
             frames, _ = _read("CTCLoss", _zeroed(scores, ~kept), *given)
             transcripts = Transcripts(transcripts.labels, transcripts.lengths * kept)
         losses = torch.where(kept.to(scores.device), _losses(frames, transcripts, self.blank), 0)
-        whole = _reduced(losses, transcripts, frames.batched, self.reduction)
+        whole = reduced(losses, transcripts, frames.batched, self.reduction)
         return whole * len(kept) / kept.sum().clamp(min=1).item() if self.reduction == "mean" else whole
 
     def extra_repr(self) -> str:
@@ -139,8 +140,7 @@ def _read(
     blank: int,
     reduction: str,
 ) -> tuple[Frames, Transcripts]:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"{name}: reduction is {reduction!r}, expected one of: {', '.join(REDUCTIONS)}.")
+    check_reduction(name, reduction)
     frames = read_frames(name, scores, lengths, blank)
     _, B, K = frames.log_probs.shape
     return frames, read_targets(name, targets, target_lengths, B, frames.batched, K, blank)
@@ -157,11 +157,3 @@ def _losses(frames: Frames, transcripts: Transcripts, blank: int) -> Tensor:
     if log_probs.shape[0] == 0:  # which PyTorch refuses; all targets are empty here, and certain
         return log_probs.sum((0, 2))
     return F.ctc_loss(log_probs, labels, frames.lengths, transcripts.lengths, blank, reduction="none")
-
-
-def _reduced(losses: Tensor, transcripts: Transcripts, batched: bool, reduction: str) -> Tensor:
-    if reduction == "none":
-        return losses if batched else losses[0]
-    if reduction == "sum":
-        return losses.sum()
-    return (losses / transcripts.lengths.clamp(min=1).to(losses.device)).mean()
