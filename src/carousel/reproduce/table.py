@@ -10,8 +10,8 @@ from carousel.reproduce.statistics import BETTER, INSIDE, WORSE, Summary, summar
 
 HEAD = ("setting", "measure", "paper", "ours: mean ± deviation", "95 % interval of the mean", "trials", "verdict")
 KINDS = {
-    AS_PUBLISHED: "As published: the paper's own algorithm and settings",
-    TODAY: "Today: Adam or its like, full gradients",
+    AS_PUBLISHED: "As published: the paper's own algorithm and settings, where known",
+    TODAY: "Today: trained as one would now",
 }  # fmt: skip
 WORDS = {BETTER: "ours better", INSIDE: "inside", WORSE: "ours worse"}  # where the paper's figure lies
 
