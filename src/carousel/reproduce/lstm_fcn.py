@@ -50,7 +50,7 @@ class Task(NamedTuple):
 
 
 def task(training: Cases, test: Cases) -> Task:
-    """Series of one variable with mean 0 and deviation 1 each, of several by those of the whole training set; padded."""
+    """Series of one variable get mean 0 and deviation 1 each, of several by those of the training set; padded."""
     names = sorted(set(training.labels))
     length = max(map(len, (*training.series, *test.series)))
     x, test_x = (_scaled(padded(cases.series, length), training.series) for cases in (training, test))

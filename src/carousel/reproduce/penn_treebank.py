@@ -1,10 +1,10 @@
 """Predicting the next word of the Penn Treebank: the small net without regularisation.
 
-Zaremba, Sutskever & Vinyals, "Recurrent neural network regularization", 2014, arXiv:1409.2329, and the authors' code. Two
-layers of 200 units, words as vectors of 200; all weights from U[-0.1, 0.1]; 20 lanes of text, unrolled for 20 steps with
-the state carried on; the gradient of the sum over the steps and the mean over the lanes, its norm clipped at 5; learning
-rate 1 for 4 epochs, then halved in each; 13 epochs; no dropout. Both perplexities are read in one pass from the first
-word to the last, with the state of the words before.
+Zaremba, Sutskever & Vinyals, "Recurrent neural network regularization", 2014, arXiv:1409.2329, and the authors' code.
+Two layers of 200 units, words as vectors of 200; all weights from U[-0.1, 0.1]; 20 lanes of text, unrolled for 20 steps
+with the state carried on; the gradient of the sum over the steps and the mean over the lanes, its norm clipped at 5;
+learning rate 1 for 4 epochs, then halved in each; 13 epochs; no dropout. Both perplexities are read in one pass from
+the first word to the last, with the state of the words before.
 
 The authors' code halves the rate an epoch later than the paper says, which is followed here; its gates have two biases
 where ours have one.
@@ -16,6 +16,7 @@ import gzip
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +77,7 @@ class LanguageModel(nn.Module):
         return self.output(y), state
 
 
-def loss(model: LanguageModel, chunk, state):  # type: ignore[no-untyped-def]
+def loss(model: LanguageModel, chunk: Any, state: Any) -> tuple[tuple[Tensor, int], Any]:
     """The loss in nats, summed over steps and lanes, and how many lanes; with the next state."""
     scores, state = model(chunk.x, None if chunk.resets.any() else state)  # all lanes begin afresh together
     total = F.cross_entropy(scores.flatten(0, 1), chunk.target.flatten(), reduction="sum")

@@ -6,9 +6,10 @@ are the 4,000 stays in intensive care of the PhysioNet challenge of 2012, set a:
 
 One step a time stamp at which anything was measured: 37 values, cut to the 1st and 99th hundredth of the training set,
 standardised, 0 where missing, and for each whether it was measured; age, sex, height and the unit at every step. The
-time since the step before, in hours, goes into the cell (time-aware), into the input (``lstm_gap``), nowhere (``lstm``),
-or for each variable apart (GRU-D of Che et al., 2018, doi:10.1038/s41598-018-24271-9, whose figure on the same challenge
-is given as remembered). The last state goes through 64 rectified units to one output, as in the authors' code.
+time since the step before, in hours, goes into the cell (time-aware), into the input (``lstm_gap``), nowhere
+(``lstm``), or for each variable apart (GRU-D of Che et al., 2018, doi:10.1038/s41598-018-24271-9, whose figure on the
+same challenge is given as remembered). The last state goes through 64 rectified units to one output, as in the authors'
+code.
 
 Five trials are the five folds of one partition, each with as many deaths; an eighth of the rest decides when to stop.
 """
@@ -121,7 +122,7 @@ def _standardised(values: Tensor, training: Tensor) -> Tensor:
 
 
 def _since(gap: Tensor, seen: Tensor) -> Tensor:
-    """How long ago each variable was measured before: the gap, and what had passed before if it was not measured then."""
+    """How long ago each was measured before: the gap, and what had passed before that if it was not measured then."""
     passed = [torch.zeros_like(seen[0])]
     for t in range(1, len(seen)):
         passed.append(gap[t] + (1 - seen[t - 1]) * passed[-1])
@@ -203,7 +204,7 @@ def _setting(name: str, title: str, cell: str, time: str, **more: Figure) -> Set
 time_aware = Experiment(
     name="time_aware",
     title="Death in hospital, from irregular records",
-    citation="The cell: Baytas et al., KDD 2017, doi:10.1145/3097983.3097997; the data: PhysioNet challenge, 2012, set a.",
+    citation="Cell: Baytas et al., KDD 2017, doi:10.1145/3097983.3097997. Data: PhysioNet challenge 2012, set a.",
     run=run,
     measures=(Measure("test AUC", "higher"), Measure("test loss", "lower")),
     settings=(

@@ -23,7 +23,7 @@ class Cases(NamedTuple):
 
 
 def read(path: Path) -> Cases:
-    """The cases of a file, compressed or not: after ``@data`` one a line, variables and at last the label between colons.
+    """The cases of a file, compressed or not: after ``@data`` one a line, its variables and its label between colons.
 
     Raises:
         JobError: a line cannot be read.
