@@ -40,7 +40,7 @@ from carousel.reproduce.experiment import (
 from carousel.reproduce.training import train, weights
 
 FILES = {part: f"ptb/ptb.{part}.txt.gz" for part in ("train", "valid", "test")}
-ROUNDS = 4  # of an epoch; after each the state is saved
+ROUNDS = 10  # of an epoch; after each the state is saved
 
 
 def words(path: Path) -> list[str]:
