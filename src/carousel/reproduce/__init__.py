@@ -35,6 +35,10 @@ EXPERIMENTS: dict[str, str] = {
     "permuted_mnist": "pixel_mnist",
     "jsb_chorales": "polyphonic_music",
     "piano_midi": "polyphonic_music",
+    "penn_treebank": "penn_treebank",
+    "lstm_fcn": "lstm_fcn",
+    "time_aware": "time_aware",
+    "odyssey": "odyssey",
 }
 
 

@@ -162,17 +162,30 @@ PAPER = {
     "JapaneseVowels": Figure(1.0, REMEMBERED, "of MLSTM-FCN, which adds squeeze and excitation; Karim et al., 2019"),
 }
 TITLES = {
-    "GunPoint": "GunPoint: 50 to train on, 150 steps, 2 classes",
-    "ItalyPowerDemand": "ItalyPowerDemand: 67 to train on, 24 steps, 2 classes",
-    "SyntheticControl": "SyntheticControl: 300 to train on, 60 steps, 6 classes",
-    "ECG200": "ECG200: 100 to train on, 96 steps, 2 classes",
-    "JapaneseVowels": "JapaneseVowels: 270 to train on, up to 29 steps of 12 variables, 9 classes",
+    "GunPoint": "50 to train on, 150 steps, 2 classes",
+    "ItalyPowerDemand": "67 to train on, 24 steps, 2 classes",
+    "SyntheticControl": "300 to train on, 60 steps, 6 classes",
+    "ECG200": "100 to train on, 96 steps, 2 classes",
+    "JapaneseVowels": "270 to train on, up to 29 steps of 12 variables, 9 classes",
+}
+EXPLANATIONS = {
+    "ItalyPowerDemand": "From epoch 450 on no trial changes by more than 2 of the 1,029 test cases, and more cells do "
+    "not help: 5 runs of 350 epochs have 95.7 % with 64 cells and 95.8 % with 128. The best of these 15 runs has "
+    "95.9 %, 3 cases fewer than the one run that the authors print, which they chose by the test set.",
 }
 
 
 def _setting(name: str) -> Setting:
     options = {"dataset": name, "hidden_size": 8, "epochs": 2000}
-    return Setting(name, TITLES[name], options, AS_PUBLISHED, {"test accuracy": PAPER[name]}, quick={"epochs": 250})
+    return Setting(
+        name,
+        TITLES[name],
+        options,
+        AS_PUBLISHED,
+        {"test accuracy": PAPER[name]},
+        quick={"epochs": 250},
+        explanation=EXPLANATIONS.get(name, ""),
+    )
 
 
 lstm_fcn = Experiment(
