@@ -1,6 +1,12 @@
 """The command line of transcribing: files from end to end, JSON, exit codes, one clear line for each fault."""
 
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -158,3 +164,89 @@ def test_unknown_characters_are_told_or_counted(run, place, tmp_path):
     assert code == 2 and "001.wav: its transcript has x y, which the model was not fitted on" in one_line(err)
     code, out, _ = run("transcribe", "evaluate", place / "model", tmp_path / "some", "--unknown-as-errors", "--json")
     assert code == 0 and json.loads(out)["characters"]["errors"] >= 2
+
+
+def test_align_writes_tables_text_grids_and_plots(run, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_recordings(tmp_path / "some", 2)
+    align = ["transcribe", "align", place / "model", "some"]
+    code, out, err = run(*align, "--output", "spans.csv", "--plots", "plots", "--textgrids", "grids")
+    assert code == 0 and not out, err
+    spans = pd.read_csv("spans.csv")
+    assert list(spans) == ["path", "unit", "text", "start", "end", "probability"]
+    for path, some in spans[spans["unit"] == "character"].groupby("path"):
+        said = (tmp_path / path).with_suffix(".txt").read_text().strip()
+        assert "".join(some["text"]) == said.replace(" ", "") and some["start"].is_monotonic_increasing
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["000.png", "001.png"]
+    assert (tmp_path / "grids" / "001.TextGrid").read_text().startswith('File type = "ooTextFile"')
+    code, _, err = run(*align, "--plots", "plots")
+    assert code == 2 and "plots is not empty; use --overwrite" in one_line(err)
+    code, out, _ = run(*align, "--json")
+    assert json.loads(out)["unit"] == "s" and len(json.loads(out)["spans"]) == len(spans)
+    code, out, _ = run(*align, "--written")
+    assert code == 0 and out.splitlines()[0] == "path\tunit\ttext\tstart\tend\tprobability"
+
+
+def test_align_images(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / "lines", 6)
+    assert run("transcribe", "fit", "lines", *FAST)[0] == 0
+    assert (tmp_path / "lines-transcribe" / "alignment.png").exists()
+    code, out, _ = run("transcribe", "align", "lines-transcribe", "lines/003.bin.png", "--plots", "plots")
+    assert code == 0 and (tmp_path / "plots" / "003.bin.png").exists()
+    assert max(float(line.split("\t")[4]) for line in out.splitlines()[1:]) <= picture("cab baa").size[0] * 3
+    code, _, err = run("transcribe", "align", "lines-transcribe", "lines", "--textgrids", "grids")
+    assert code == 2 and "TextGrids are for recordings" in one_line(err)
+
+
+def test_streaming(run, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit = ["transcribe", "fit", place / "data", "--output", "model", "--one-directional", *FAST[2:], "--epochs", 4]
+    assert run(*fit, "--learning-rate", "0.03", "--hidden-size", 12)[0] == 0
+    code, out, err = run("transcribe", "predict", "model", place / "data", "--stream", "--chunk", 0.05)
+    assert code == 0, err
+    streamed = [line for line in out.splitlines() if line.startswith(str(place))]
+    assert streamed == run("transcribe", "predict", "model", place / "data")[1].splitlines()
+    path, text = streamed[0].split("\t")
+    samples, _ = soundfile.read(path, dtype="int16")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
+    code, out, _ = run("transcribe", "predict", "model", "-", "--stream")
+    assert code == 0 and out.splitlines()[-1] == f"-\t{text}"
+    code, _, err = run("transcribe", "predict", place / "model", place / "data", "--stream")
+    assert code == 2 and "it reads both ways; fit with --one-directional" in one_line(err)
+
+
+def test_a_language_model_from_a_text_file(run, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("abc cab\nbaa xyz ab\n" * 4)
+    code, out, err = run("transcribe", "fit", place / "data", "--output", "m", "--language-model", "words.txt", *FAST)
+    assert code == 0 and "LSTM of characters from 3 texts (" in out, err
+    own = ["--decoder", "beam", "--beam", 4, "--language-model", "own"]
+    assert run("transcribe", "evaluate", "m", place / "data", *own)[0] == 0
+    code, _, err = run("transcribe", "fit", place / "data", "--output", "n", "--language-model", "x.arpa", *FAST)
+    assert code == 2 and "an ARPA file needs no training" in one_line(err)
+
+
+def test_an_interrupt_says_how_to_go_on(run, place, tmp_path, monkeypatch):
+    def interrupted(*given, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("carousel.train.fit", interrupted)
+    code, _, err = run("transcribe", "fit", place / "data", "--output", tmp_path / "model", *FAST)
+    assert code == 130 and "Continue with the same command and --resume" in one_line(err)
+
+
+@pytest.mark.long
+def test_interrupting_leaves_something_to_resume(tmp_path):
+    write_recordings(tmp_path / "data", 30)
+    fit = [sys.executable, "-m", "carousel", "transcribe", "fit", "data", *FAST]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
+    start = {"cwd": tmp_path, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*fit, "--epochs", "9999", "--patience", "9999"], **start) as process:
+        checkpoint = tmp_path / "data-transcribe" / "checkpoints" / "last.ckpt"
+        while not checkpoint.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in one_line(err)

@@ -1,7 +1,8 @@
-"""``carousel transcribe fit | predict | evaluate``."""
+"""``carousel transcribe fit | predict | evaluate | align``."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,17 @@ Model = Annotated[Path, typer.Argument(help="A model folder that fit wrote.", me
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 Skip = Annotated[bool, typer.Option("--skip-faulty", help="Leave out files that will not do, and name them.")]
-FEATURES, TRAINING = "What the network reads", "Model and training"
+FEATURES, TRAINING, DECODING = "What the network reads", "Model and training", "Decoding"
+Decoder = Annotated[str, typer.Option(help="best-path, prefix-search or beam.", rich_help_panel=DECODING)]
+Beam = Annotated[int, typer.Option(min=1, help="Beginnings that a beam keeps.", rich_help_panel=DECODING)]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        help="For a beam: an ARPA file of words or characters, or own: the model's.", rich_help_panel=DECODING
+    ),
+]
+Weight = Annotated[float, typer.Option(min=0, help="Of the language model.", rich_help_panel=DECODING)]
+Bonus = Annotated[float, typer.Option(help="For each character or word, in nats.", rich_help_panel=DECODING)]
 
 
 def _features(help: str, **more: Any) -> Any:
@@ -59,6 +70,10 @@ def fit(
     one_directional: Annotated[bool, _training("Read forwards only, as streaming needs.", "--one-directional")] = False,
     dropout: Annotated[float, _training("Probability to drop.", min=0, max=0.99)] = 0.2,
     noise: Annotated[float, _training("Deviation of noise on the inputs in training.", min=0)] = 0.0,
+    warp: Annotated[float, _training("Part by which items are stretched at random in training.", min=0, max=0.5)] = 0.0,
+    language_model: Annotated[
+        str | None, _training("transcripts or a text file: learn a language model of characters from it.")
+    ] = None,
     epochs: Annotated[int, _training("At most so many epochs.", min=1)] = 100,
     patience: Annotated[int, _training("Epochs without improvement before stopping.", min=1)] = 15,
     batch_size: Annotated[int, _training("Items a step.", min=1)] = 16,
@@ -78,8 +93,9 @@ def fit(
     transcriber = Transcriber(
         cell=cell, hidden_size=hidden_size, layers=layers, bidirectional=not one_directional, dropout=dropout,
         sizes=read_sizes(size), rate=rate, channel=channel, bands=bands, height=height, line=line, scale=scale,
-        deltas=deltas, stack=stack, stride=stride, noise=noise, epochs=epochs, patience=patience,
-        batch_size=batch_size, learning_rate=learning_rate, seed=seed, strategy=strategy, devices=devices,
+        deltas=deltas, stack=stack, stride=stride, noise=noise, warp=warp, language_model=language_model,
+        epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+        strategy=strategy, devices=devices,
     )  # fmt: skip
     console = Console(stderr=json)
     try:
@@ -129,19 +145,35 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     json: Json = False,
     skip_faulty: Skip = False,
+    decoder: Decoder = "best-path",
+    beam: Beam = 50,
+    language_model: Language = None,
+    lm_weight: Weight = 0.5,
+    lm_bonus: Bonus = 0.0,
+    stream: Annotated[bool, typer.Option("--stream", help="Recognise while listening; - is 16-bit samples.")] = False,
+    chunk: Annotated[float, typer.Option(min=0.001, help="Seconds that are listened to at a time.")] = 0.2,
     threads: Threads = None,
 ) -> None:
-    """Write the text of each recording or line image, one a line."""
+    """Write the text of each recording or line image, one a line.
+
+    With --stream, first each text so far, with the seconds heard. DATA may then be - for signed 16-bit samples
+    (little-endian, one channel, at the model's rate) on standard input.
+    """
     from carousel.jobs.tables import check_output, write_table
     from carousel.jobs.transcribe import tell
+    from carousel.jobs.transcribe.decoding import Decoding
     from carousel.jobs.transcribe.transcriber import Transcriber
 
     set_threads(threads)
+    decoding = Decoding(decoder, beam, language_model, lm_weight, lm_bonus)
     if output is not None:
         check_output(output, overwrite)
     transcriber = Transcriber.load(model)
+    if stream:
+        stream_all(transcriber, data, decoding, chunk)
+        return
     errors = Console(stderr=True)
-    texts = transcriber.predict(data, skip_faulty=skip_faulty, console=errors)
+    texts = transcriber.predict(data, decoding=decoding, skip_faulty=skip_faulty, console=errors)
     tell.faults(errors, transcriber.faults)
     if output is not None:
         write_table(texts, output)
@@ -153,6 +185,20 @@ def predict(
         typer.echo(f"{path}\t{text}")
 
 
+def stream_all(transcriber: Any, data: Path, decoding: Any, chunk: float) -> None:
+    """Print the texts so far, and then the whole, of each recording or of standard input."""
+    from carousel.jobs.transcribe.reading import find
+    from carousel.jobs.transcribe.streaming import listen_to
+
+    listener = transcriber.listen(decoding=decoding)
+    sources: list[Any] = [sys.stdin.buffer] if str(data) == "-" else [item.path for item in find(data)]
+    for source in sources:
+        text = ""
+        for seconds, text in listen_to(listener, source, chunk):
+            typer.echo(f"{seconds:.2f}\t{text}")
+        typer.echo(f"{source if isinstance(source, Path) else '-'}\t{text}")
+
+
 @app.command()
 def evaluate(
     model: Model,
@@ -162,20 +208,83 @@ def evaluate(
     unknown_as_errors: Annotated[
         bool, typer.Option("--unknown-as-errors", help="Count characters that the model does not know as errors.")
     ] = False,
+    decoder: Decoder = "best-path",
+    beam: Beam = 50,
+    language_model: Language = None,
+    lm_weight: Weight = 0.5,
+    lm_bonus: Bonus = 0.0,
     threads: Threads = None,
 ) -> None:
     """Label and word error rates, with 95 % intervals, and the worst examples; of a table with splits, its test."""
     from carousel.jobs.transcribe import tell
+    from carousel.jobs.transcribe.decoding import Decoding
     from carousel.jobs.transcribe.transcriber import Transcriber
 
     set_threads(threads)
+    decoding = Decoding(decoder, beam, language_model, lm_weight, lm_bonus)
     transcriber = Transcriber.load(model)
     console = Console(stderr=json)
     evaluation = transcriber.evaluate(
-        data, skip_faulty=skip_faulty, unknown_as_errors=unknown_as_errors, console=console
+        data, decoding=decoding, skip_faulty=skip_faulty, unknown_as_errors=unknown_as_errors, console=console
     )
     if json:
         print_json({"model": str(model), **evaluation.plain(), "left_out": plain_faults(transcriber.faults)})
         return
     tell.faults(console, transcriber.faults)
     tell.scores(console, evaluation)
+
+
+@app.command()
+def align(
+    model: Model,
+    data: Data,
+    output: Annotated[Path | None, typer.Option(help="Write the table to this CSV or Parquet file.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Draw each alignment to this folder, as NAME.png.")] = None,
+    textgrids: Annotated[
+        Path | None, typer.Option(help="Write Praat's NAME.TextGrid of each recording to this folder.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    written: Annotated[
+        bool, typer.Option("--written", help="Align what the model writes, instead of transcripts.")
+    ] = False,
+    json: Json = False,
+    skip_faulty: Skip = False,
+    decoder: Decoder = "best-path",
+    beam: Beam = 50,
+    language_model: Language = None,
+    lm_weight: Weight = 0.5,
+    lm_bonus: Bonus = 0.0,
+    threads: Threads = None,
+) -> None:
+    """Say where each word and character stands: seconds of a recording, pixels of an image."""
+    import pandas as pd
+
+    from carousel.jobs.tables import check_output, write_table
+    from carousel.jobs.transcribe import tell
+    from carousel.jobs.transcribe.alignment import check_folder, rows, write_plots, write_text_grids
+    from carousel.jobs.transcribe.decoding import Decoding
+    from carousel.jobs.transcribe.transcriber import Transcriber
+
+    set_threads(threads)
+    if output is not None:
+        check_output(output, overwrite)
+    for folder in (plots, textgrids):
+        check_folder(folder, overwrite)
+    transcriber, errors = Transcriber.load(model), Console(stderr=True)
+    decoding = Decoding(decoder, beam, language_model, lm_weight, lm_bonus)
+    found = transcriber.align(data, written=written, decoding=decoding, skip_faulty=skip_faulty, console=errors)
+    tell.faults(errors, transcriber.faults)
+    if plots is not None:
+        write_plots(plots, found)
+    if textgrids is not None:
+        write_text_grids(textgrids, found)
+    table = rows(found)
+    if output is not None:
+        write_table(pd.DataFrame(table), output)
+    if json:
+        unit = found[0].ruler.unit
+        print_json({"model": str(model), "unit": unit, "spans": table, "left_out": plain_faults(transcriber.faults)})
+    elif output is None:
+        typer.echo("path\tunit\ttext\tstart\tend\tprobability")
+        for row in table:
+            typer.echo("\t".join(f"{one:.3f}" if isinstance(one, float) else str(one) for one in row.values()))

@@ -1,10 +1,11 @@
 """Transcribing: from recordings or line images to text.
 
 The way through: ``reading`` (files and transcripts) -> ``sound``, ``image`` (features) -> ``inputs`` (scale, stacking)
--> ``samples`` (read, refuse, divide) -> ``prepare`` -> ``model`` -> ``fitting`` -> ``writing`` and ``evaluation`` ->
-``fitted``. ``transcriber`` is the door.
+-> ``samples`` (read, refuse, divide) -> ``prepare`` -> ``model``, ``augment`` -> ``fitting``, ``language`` ->
+``fitted`` -> ``decoding``, ``writing``, ``evaluation``, ``alignment``, ``streaming``. ``transcriber`` is the door.
 """
 
+from carousel.jobs.transcribe.decoding import Decoding
 from carousel.jobs.transcribe.transcriber import Transcriber
 
-__all__ = ["Transcriber"]
+__all__ = ["Decoding", "Transcriber"]

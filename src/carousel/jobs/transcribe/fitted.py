@@ -16,7 +16,9 @@ from carousel.jobs.equations import cell_sizes, spec_of
 from carousel.jobs.transcribe.alphabet import Alphabet
 from carousel.jobs.transcribe.evaluation import Evaluation
 from carousel.jobs.transcribe.inputs import Inputs
+from carousel.jobs.transcribe.language import make_language_model
 from carousel.jobs.transcribe.model import Network, collate
+from carousel.labelling import LabelModel
 from carousel.layers.initial import undrawn
 
 PLOT = "alignment.png"
@@ -30,6 +32,7 @@ class Fitted(NamedTuple):
     inputs: Inputs
     alphabet: Alphabet
     training: dict[str, Any]  # how it went
+    language: LabelModel | None = None
 
     def scores(self, frames: list[Tensor], batch_size: int) -> Iterator[Tensor]:
         """The scores (T, K) of each item, given its features."""
@@ -82,6 +85,8 @@ def save(path: Path, model: dict[str, Any], fitted: Fitted, evaluation: Evaluati
     scale = fitted.inputs.scale
     if scale.mean is not None and scale.deviation is not None:
         tensors |= {"inputs.mean": scale.mean, "inputs.deviation": scale.deviation}
+    if fitted.language is not None:
+        tensors |= {f"language.{name}": value for name, value in fitted.language.state_dict().items()}
     files.write_weights(path, tensors)
     if evaluation is not None:
         files.write_json(path / files.METRICS, evaluation.plain())
@@ -110,7 +115,13 @@ def _restore(model: dict[str, Any], tensors: dict[str, Tensor]) -> Fitted:
     alphabet = Alphabet(model["alphabet"])
     with undrawn():
         network = make_network(from_data(model["cell"]), inputs, alphabet, model["settings"])
-    prefix = "network."
-    network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    network.eval()
-    return Fitted(network, inputs, alphabet, model["training"])
+        language = make_language_model(alphabet) if model["training"].get("language_model") else None
+    network.load_state_dict(_under("network.", tensors))
+    if language is not None:
+        language.load_state_dict(_under("language.", tensors))
+        language.eval()
+    return Fitted(network.eval(), inputs, alphabet, model["training"], language)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

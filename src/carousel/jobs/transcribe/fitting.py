@@ -14,8 +14,12 @@ from carousel.jobs.equations import find_cell, spec_of
 from carousel.jobs.resuming import same_training
 from carousel.jobs.running import main_process, seeded
 from carousel.jobs.transcribe import tell
+from carousel.jobs.transcribe.alignment import align
+from carousel.jobs.transcribe.augment import Rows, warp_of
+from carousel.jobs.transcribe.decoding import Decoding
 from carousel.jobs.transcribe.evaluation import Evaluation
-from carousel.jobs.transcribe.fitted import JOB, Fitted, describe, make_network, save
+from carousel.jobs.transcribe.fitted import JOB, PLOT, Fitted, describe, make_network, save
+from carousel.jobs.transcribe.language import read_texts, train_language_model
 from carousel.jobs.transcribe.model import collate, errors, loss
 from carousel.jobs.transcribe.prepare import Prepared, prepare
 from carousel.jobs.transcribe.samples import Sample, fingerprint
@@ -40,26 +44,54 @@ def fit(
         files.check_free(folder, JOB, overwrite, resume)
     cell = find_cell(settings["cell"])
     prepared = prepare(data, settings, skip_faulty, console)
+    texts = _texts(settings, prepared)
     tell.data(console, prepared)
+    told = {**settings, "cell": spec_of(settings["cell"])}
+    known = {**{name: len(part) for name, part in prepared.parts.items()}, "fingerprint": fingerprint(prepared.all)}
     with seeded(settings["seed"]):
-        network = make_network(cell, prepared.inputs, prepared.alphabet, settings)
-        fitted = Fitted(network, prepared.inputs, prepared.alphabet, {})
+        fitted = Fitted(
+            make_network(cell, prepared.inputs, prepared.alphabet, settings), prepared.inputs, prepared.alphabet, {}
+        )
         tell.model(console, fitted, settings)
-        told = {**settings, "cell": spec_of(settings["cell"])}
-        seen = {name: len(part) for name, part in prepared.parts.items()}
-        known = {**seen, "fingerprint": fingerprint(sum(prepared.parts.values(), []))}
-        if folder is not None and main_process():
-            files.claim(folder, JOB, overwrite, resume)
-            model = describe(told, fitted, known, "training")
-            same_training(folder, JOB, model) if resume else files.write_json(folder / files.MODEL, model)
+        _claim(folder, describe(told, fitted, known, "training"), overwrite, resume)
         fitted = fitted._replace(training=_train(fitted, prepared, settings, folder, resume, console))
+        if texts:
+            language, learned = train_language_model(texts, fitted.alphabet, settings["seed"], folder, resume, console)
+            fitted = fitted._replace(language=language, training={**fitted.training, "language_model": learned})
     tell.training(console, fitted.training)
-    test = prepared.parts["test"]
-    evaluation = score(fitted, test, settings["batch_size"]) if test else None
+    test, size = prepared.parts["test"], settings["batch_size"]
+    evaluation = score(fitted, test, size, Decoding()) if test else None
     model = describe(told, fitted, known, "finished")
     if folder is not None and main_process():
         save(folder, model, fitted, evaluation)
+        _plot(folder / PLOT, fitted, test or prepared.parts["validation"], size)
     return model, fitted, evaluation, prepared
+
+
+def _texts(settings: dict[str, Any], prepared: Prepared) -> list[str]:
+    """What a language model is to be learned from, if one is."""
+    said = [sample.text for sample in prepared.parts["training"]]
+    return read_texts(settings["language_model"], said, prepared.alphabet) if settings["language_model"] else []
+
+
+def _claim(folder: Path | None, model: dict[str, Any], overwrite: bool, resume: bool) -> None:
+    """Take the folder for this training, or see that the one begun there is the same."""
+    if folder is None or not main_process():
+        return
+    files.claim(folder, JOB, overwrite, resume)
+    if resume:
+        same_training(folder, JOB, model)
+    else:
+        files.write_json(folder / files.MODEL, model)
+
+
+def _plot(path: Path, fitted: Fitted, samples: list[Sample], batch_size: int) -> None:
+    """The alignment of a sample of middle length."""
+    from carousel.jobs.transcribe.plot import plot_alignment
+
+    middle = sorted(samples, key=lambda sample: len(sample.frames))[len(samples) // 2]
+    (aligned,) = align(fitted, [middle], [middle.text], batch_size)
+    plot_alignment(path, aligned)
 
 
 def _train(
@@ -77,14 +109,14 @@ def _train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings["learning_rate"], weight_decay=0.01)
     lesson = train.Lesson(network, loss, optimizer, score=errors, clip=train.ClipNorm(CLIP), average=AVERAGING)
     size = settings["batch_size"]
-    rows = {name: _rows(fitted, prepared.parts[name]) for name in ("training", "validation")}
-    lengths = {name: [len(x) for x, _ in found] for name, found in rows.items()}
-    order = train.Buckets(lengths["training"], size, settings["seed"])
+    warp = warp_of(fitted.inputs, settings["warp"]) if settings["warp"] else None
+    lessons = Rows(prepared.parts["training"], fitted.inputs, fitted.alphabet, warp)
+    exams = Rows(prepared.parts["validation"], fitted.inputs, fitted.alphabet)
     try:
         happened = train.fit(
             lesson,
-            train.Batches(rows["training"], order, collate),
-            train.Batches(rows["validation"], train.Order(len(rows["validation"]), size), collate),
+            train.Batches(lessons, train.Buckets(lessons.lengths, size, settings["seed"]), collate),
+            train.Batches(exams, train.Order(len(exams), size), collate),
             epochs=settings["epochs"],
             stop=train.Patience(settings["patience"]),
             folder=None if folder is None else folder / "checkpoints",
@@ -104,7 +136,3 @@ def _train(
         "validation_loss": best["validation_loss"],
         "validation_loss_untrained": first["validation_loss"],
     }
-
-
-def _rows(fitted: Fitted, samples: list[Sample]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [(fitted.inputs.steps(sample.frames), fitted.alphabet.labels(sample.text)) for sample in samples]

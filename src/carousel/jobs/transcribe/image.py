@@ -65,10 +65,6 @@ class ImageColumns(NamedTuple):
         ink = np.abs(grey - np.median(grey))
         return torch.from_numpy(ink / max(float(ink.max()), 1.0 / 255))
 
-    def scale(self, ink: Tensor) -> float:
-        """How many pixels of the image a column stands for."""
-        return ink.shape[1] / len(self(ink))
-
 
 def read_grey(path: Path) -> np.ndarray:
     """The grey values (rows, columns) of an image from 0 (black) to 1, what is transparent being white.

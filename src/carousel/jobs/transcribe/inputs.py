@@ -78,10 +78,6 @@ class Inputs(NamedTuple):
         """Frames (T, D) scaled, as steps (steps, stack * D)."""
         return stacked(self.scale.apply(frames), self.stack, self.stride)
 
-    def frame_of(self, step: float) -> float:
-        """The frame in which a step's own part begins: the middle ``stride`` of its frames."""
-        return step * self.stride + (self.stack - self.stride) / 2
-
     def plain(self) -> dict[str, Any]:
         """As in ``model.json``; the scale's numbers stand among the weights."""
         kind = "recordings" if isinstance(self.features, LogMel) else "images"

@@ -30,6 +30,11 @@ class Prepared(NamedTuple):
     faults: list[Fault]  # left out
 
     @property
+    def all(self) -> list[Sample]:
+        """The samples of all parts."""
+        return [sample for part in self.parts.values() for sample in part]
+
+    @property
     def untaught(self) -> list[str]:
         """Characters of the held-out parts that training never shows."""
         return never_taught(self.parts["training"], self.parts["validation"] + self.parts["test"])

@@ -101,9 +101,9 @@ class LogMel(NamedTuple):
         ratio = Fraction(self.rate, rate)
         return resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
 
-    def place(self, frame: int) -> float:
-        """Where a frame begins, in seconds: frames are told by the hop in the middle of their window."""
-        return frame * self.step / self.rate + (self.taken - self.step) / 2 / self.rate
+    def length(self, frames: int) -> float:
+        """How many seconds so many frames span."""
+        return ((frames - 1) * self.step + self.taken) / self.rate
 
 
 def read_samples(path: Path) -> tuple[np.ndarray, int]:
@@ -147,9 +147,19 @@ def mel(frequency: float) -> float:
     return 2595 * math.log10(1 + frequency / 700)
 
 
+def mel_edges(rate: int, bands: int) -> Tensor:
+    """Where bands begin, have their middle and end, in hertz: (bands + 2,), from 0 to rate / 2."""
+    return 700 * (10 ** (torch.linspace(0, mel(rate / 2), bands + 2, dtype=torch.double) / 2595) - 1)
+
+
+def band_middles(rate: int, bands: int) -> Tensor:
+    """The middle (bands,) of each band in hertz."""
+    return mel_edges(rate, bands)[1:-1]
+
+
 def mel_filters(rate: int, size: int, bands: int) -> Tensor:
-    """The triangles (bands, size / 2 + 1) over the bins of a spectrum of ``size`` samples, from 0 to rate / 2."""
-    edges = 700 * (10 ** (torch.linspace(0, mel(rate / 2), bands + 2, dtype=torch.double) / 2595) - 1)
+    """The triangles (bands, size / 2 + 1) over the bins of a spectrum of ``size`` samples."""
+    edges = mel_edges(rate, bands)
     bins = torch.linspace(0, rate / 2, size // 2 + 1, dtype=torch.double)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)

@@ -20,7 +20,7 @@ def data(console: Console | None, prepared: Prepared) -> None:
     if console is None:
         return
     say, parts = line(console), prepared.parts
-    say("data", f"{sum(map(len, parts.values())):,} {_things(prepared.inputs)}, {_amount(prepared)}")
+    say("data", f"{len(prepared.all):,} {_things(prepared.inputs)}, {_amount(prepared)}")
     characters = prepared.alphabet.characters
     say("", f"{len(characters)} characters: {characters.replace(' ', '␣')}")
     if prepared.untaught:
@@ -40,7 +40,7 @@ def _things(inputs: Any) -> str:
 
 
 def _amount(prepared: Prepared) -> str:
-    frames = sum(len(sample.frames) for part in prepared.parts.values() for sample in part)
+    frames = sum(len(sample.frames) for sample in prepared.all)
     features = prepared.inputs.features
     if not isinstance(features, LogMel):
         return f"{frames:,} columns {features.height} high"
@@ -68,11 +68,19 @@ def training(console: Console | None, happened: dict[str, Any]) -> None:
     """How training went."""
     if console is None:
         return
-    line(console)(
+    say = line(console)
+    say(
         "training",
         f"{happened['epochs']} epochs, best after {happened['best_epoch']}: validation label error rate "
         f"{happened['validation_label_error_rate']:.2%}, loss {happened['validation_loss']:.4f} nats a label",
     )
+    language = happened.get("language_model")
+    if language:
+        say(
+            "language",
+            f"LSTM of characters from {language['texts']:,} texts ({language['characters']:,} characters), "
+            f"{language['epochs']} epochs: {language['validation_loss']:.3f} nats a character",
+        )
 
 
 def scores(console: Console, evaluation: Evaluation) -> None:

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from carousel.graph import AnyCell
+    from carousel.jobs.transcribe.alignment import Aligned
+    from carousel.jobs.transcribe.decoding import Decoding
     from carousel.jobs.transcribe.evaluation import Evaluation
     from carousel.jobs.transcribe.fitted import Fitted
     from carousel.jobs.transcribe.prepare import Prepared
     from carousel.jobs.transcribe.samples import Fault, Sample
+    from carousel.jobs.transcribe.streaming import Listener
 
 
 class Transcriber:
@@ -38,6 +41,9 @@ class Transcriber:
         stack, stride: how many frames make a step, and how many frames from one step to the next; by default 3 of a
             recording, 2 of an image, and as many as are stacked.
         noise: deviation of Gaussian noise on the inputs in training.
+        warp: by how much, at most, items are made slower or faster, and bands or rows are moved, at random in training:
+            0.1 is a tenth.
+        language_model: "transcripts", or a text file, from which an LSTM of characters is trained for decoding.
         epochs, batch_size, learning_rate, seed: of training.
         patience: epochs without a better validation label error rate before training stops.
         strategy, devices: handed to Lightning.
@@ -77,6 +83,8 @@ class Transcriber:
         stack: int | None = None,
         stride: int | None = None,
         noise: float = 0.0,
+        warp: float = 0.0,
+        language_model: str | None = None,
         epochs: int = 100,
         patience: int = 15,
         batch_size: int = 16,
@@ -131,8 +139,21 @@ class Transcriber:
         self.faults = self.prepared.faults
         return self
 
-    def predict(self, data: Any, *, skip_faulty: bool = False, console: Console | None = None) -> pd.DataFrame:
+    def predict(
+        self,
+        data: Any,
+        *,
+        decoding: Decoding | None = None,
+        skip_faulty: bool = False,
+        console: Console | None = None,
+    ) -> pd.DataFrame:
         """What the model writes of each recording or image in a folder or a table, or of a single file.
+
+        Args:
+            data: as for `fit`; no transcripts are needed.
+            decoding: how scores become text: `Decoding("beam", language_model="words.arpa")`; None is the best path.
+            skip_faulty: leave out what cannot be read; `faults` has them.
+            console: where to tell what happens.
 
         Returns:
             A pandas frame with the columns path and text.
@@ -145,13 +166,14 @@ class Transcriber:
         from carousel.jobs.transcribe.writing import write
 
         samples = self._read(data, False, skip_faulty, console)
-        texts = write(self._fitted(), samples, self.settings["batch_size"])
+        texts = write(self._fitted(), samples, self.settings["batch_size"], _chosen(decoding))
         return pd.DataFrame({"path": [str(one.item.path) for one in samples], "text": texts})
 
     def evaluate(
         self,
         data: Any,
         *,
+        decoding: Decoding | None = None,
         skip_faulty: bool = False,
         unknown_as_errors: bool = False,
         console: Console | None = None,
@@ -170,7 +192,52 @@ class Transcriber:
         samples = self._read(data, True, skip_faulty, console)
         if not unknown_as_errors:
             refuse_unknown(samples, self._fitted().alphabet)
-        return score(self._fitted(), samples, self.settings["batch_size"])
+        return score(self._fitted(), samples, self.settings["batch_size"], _chosen(decoding))
+
+    def align(
+        self,
+        data: Any,
+        *,
+        written: bool = False,
+        decoding: Decoding | None = None,
+        skip_faulty: bool = False,
+        console: Console | None = None,
+    ) -> list[Aligned]:
+        """Where each character and word of the transcripts stands; with ``written``, of what the model writes.
+
+        The network was never told where characters stand, only their order: it may mark a character by a short part of
+        it, and later than its middle.
+
+        Returns:
+            For each item its characters and words with begin, end and probability, in seconds of a recording or in
+            pixels from the left of an image.
+
+        Raises:
+            JobError: the model is not fitted, or the data will not do.
+        """
+        from carousel.jobs.transcribe.alignment import align
+        from carousel.jobs.transcribe.samples import refuse_unknown
+        from carousel.jobs.transcribe.writing import write
+
+        samples, fitted = self._read(data, not written, skip_faulty, console), self._fitted()
+        if written:
+            texts = write(fitted, samples, self.settings["batch_size"], _chosen(decoding))
+        else:
+            refuse_unknown(samples, fitted.alphabet)
+            texts = [sample.text for sample in samples]
+        return align(fitted, samples, texts, self.settings["batch_size"])
+
+    def listen(self, *, decoding: Decoding | None = None) -> Listener:
+        """A `Listener`, which is fed the samples of a recording piece by piece and tells the text so far.
+
+        Raises:
+            JobError: the model is not fitted, or has to see the whole recording before it can begin.
+        """
+        from carousel.jobs.transcribe.decoding import make_decoder
+        from carousel.jobs.transcribe.streaming import Listener
+
+        fitted = self._fitted()
+        return Listener(fitted, make_decoder(_chosen(decoding), fitted.alphabet, fitted.language))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder.
@@ -217,6 +284,12 @@ class Transcriber:
         return samples
 
 
+def _chosen(decoding: Decoding | None) -> Decoding:
+    from carousel.jobs.transcribe.decoding import Decoding
+
+    return decoding or Decoding()
+
+
 LEAST = {"hidden_size": 1, "layers": 1, "bands": 1, "height": 2, "deltas": 0, "epochs": 1, "patience": 1}
 LEAST |= {"batch_size": 1, "rate": 1, "stack": 1, "stride": 1}
 OPTIONAL = ("rate", "stack", "stride")
@@ -232,6 +305,8 @@ def check_settings(settings: dict[str, Any]) -> None:
         raise JobError(f"dropout is {settings['dropout']}, expected a probability below 1.")
     if not settings["noise"] >= 0:
         raise JobError(f"noise is {settings['noise']}, expected a deviation of at least 0.")
+    if not 0 <= settings["warp"] <= 0.5:
+        raise JobError(f"warp is {settings['warp']}, expected a part from 0 to 0.5.")
     if not settings["learning_rate"] > 0:
         raise JobError(f"learning_rate is {settings['learning_rate']}, expected a positive number.")
     for name, known in (("scale", ("global", "own", "none", None)), ("line", ("ink", "whole"))):

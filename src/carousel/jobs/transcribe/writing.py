@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from carousel.jobs import JobError
+from carousel.jobs.transcribe.decoding import Decoding, make_decoder
 from carousel.jobs.transcribe.evaluation import Evaluation, evaluate
 from carousel.jobs.transcribe.fitted import Fitted
 from carousel.jobs.transcribe.samples import Sample
-from carousel.labelling import BestPath
 
 
-def write(fitted: Fitted, samples: list[Sample], batch_size: int) -> list[str]:
+def write(fitted: Fitted, samples: list[Sample], batch_size: int, decoding: Decoding) -> list[str]:
     """The text of each sample."""
-    decoder = BestPath()
-    scores = fitted.scores([sample.frames for sample in samples], batch_size)
-    return [fitted.alphabet.text(decoder(one)[0].labels) for one in scores]
+    decoder = make_decoder(decoding, fitted.alphabet, fitted.language)
+    found = []
+    for sample, scores in zip(samples, fitted.scores([one.frames for one in samples], batch_size), strict=True):
+        try:
+            found.append(fitted.alphabet.text(decoder(scores)[0].labels))
+        except RuntimeError as error:  # a prefix search that grows too large
+            raise JobError(f"{sample.item.path}: {error}") from None
+    return found
 
 
-def score(fitted: Fitted, samples: list[Sample], batch_size: int) -> Evaluation:
+def score(fitted: Fitted, samples: list[Sample], batch_size: int, decoding: Decoding) -> Evaluation:
     """What the model writes of samples, against their transcripts."""
-    written = write(fitted, samples, batch_size)
+    written = write(fitted, samples, batch_size, decoding)
     return evaluate([str(one.item.path) for one in samples], [one.text for one in samples], written)
