@@ -27,9 +27,17 @@ void Stepper<T>::set(Mask& mask, int64_t net, bool value) {
 }
 
 template <class T>
+bool Stepper<T>::is_set(const Mask& mask, int64_t net) const {
+    unsigned char first;
+    std::memcpy(&first, &mask[size_t(net)], 1);
+    return first != 0;
+}
+
+template <class T>
 bool Stepper<T>::any(const Mask& mask) const {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(mask.data());
-    return std::any_of(bytes, bytes + mask.size() * sizeof(T), [](unsigned char b) { return b != 0; });
+    for (int64_t k = 0; k < nets_; ++k)
+        if (is_set(mask, k)) return true;
+    return false;
 }
 
 template <class T>
@@ -46,57 +54,77 @@ void Stepper<T>::fill(int64_t place, int64_t n, int64_t net, T value) {
 }
 
 template <class T>
-void Stepper<T>::restart(int64_t net) {
+void Stepper<T>::restart_states(int64_t net) {
     for (const State& s : program_.states) fill(s.rows.at, s.rows.n, net, T(s.initial));
+}
+
+template <class T>
+void Stepper<T>::restart(int64_t net) {
+    restart_states(net);
     for (const Rows& r : program_.sensitivities) fill(r.at, r.n, net, T(0));
     at(program_.rate)[net] = at(program_.first_rate)[net];
 }
 
-// Which nets take step t, and the beginning of the sequences that begin there.
+// Which nets take step t. That changes only where one of them ends.
+template <class T>
+void Stepper<T>::find_active(const Call<T>& call, int64_t t) {
+    if (t < next_end_) return;
+    next_end_ = call.steps;
+    bool all = true;
+    for (int64_t k = 0; k < kNets<T>; ++k) {
+        const int64_t length = k >= nets_ ? 0 : call.lengths ? call.lengths[first_ + k] : call.steps;
+        takes_[size_t(k)] = t < length;
+        set(active_, k, t < length);
+        all &= k >= nets_ || t < length;
+        if (t < length) next_end_ = std::min(next_end_, length);
+    }
+    moment_.active = all ? nullptr : active_.data();
+}
+
+// The beginning of the sequences that begin at step t.
 template <class T>
 void Stepper<T>::start(const Call<T>& call, int64_t t) {
-    all_active_ = true;
-    bool starts = false;
-    for (int64_t k = 0; k < kNets<T>; ++k) {
-        const int64_t net = first_ + k;
-        const bool there = k < nets_, takes = there && (!call.lengths || t < call.lengths[net]);
-        takes_[size_t(k)] = takes;
-        all_active_ &= takes || !there;
-        set(active_, k, takes);
-        const bool begins = takes && call.starts && call.starts[t * call.nets + net];
-        set(starting_, k, begins && at(program_.pending)[k] != T(0));
-        starts |= begins;
+    const uint8_t* begins = call.starts + t * call.nets + first_;
+    if (!call.starts || !any_of(begins)) return;
+    const auto each = [&](auto f) {
+        for (int64_t k = 0; k < nets_; ++k)
+            if (takes_[size_t(k)] && begins[k]) f(k);
+    };
+    if (!call.learns()) {
+        each([&](int64_t k) { restart_states(k); });
+        return;
     }
-    moment_.active = all_active_ ? nullptr : active_.data();
-    if (!starts) return;
-    const bool learns = call.targets || call.hot_targets;
-    if (learns && any(starting_)) change(starting_);
-    for (int64_t k = 0; k < nets_; ++k) {
-        if (!takes_[size_t(k)] || !call.starts[t * call.nets + first_ + k]) continue;
-        if (learns)
-            restart(k);
-        else
-            for (const State& s : program_.states) fill(s.rows.at, s.rows.n, k, T(s.initial));
-    }
+    std::fill(starting_.begin(), starting_.end(), T(0));
+    each([&](int64_t k) { set(starting_, k, at(program_.pending)[k] != T(0)); });
+    if (any(starting_)) change(starting_);
+    each([&](int64_t k) { restart(k); });
+}
+
+template <class T>
+bool Stepper<T>::any_of(const uint8_t* flags) const {
+    uint8_t found = 0;
+    for (int64_t k = 0; k < nets_; ++k) found |= flags[k];
+    return found != 0;
 }
 
 template <class T>
 void Stepper<T>::read_input(const Call<T>& call, int64_t t) {
     const Rows& x = program_.input;
     T* to = at(x.at);
-    if (call.hot) {
-        for (int64_t k = 0; k < nets_; ++k) hot_[size_t(k)] = takes_[size_t(k)] ? call.hot[t * call.nets + first_ + k] : -1;
-        moment_.hot = hot_.data();
-        if (!program_.reads_input) return;
-        std::fill_n(to, x.n * kNets<T>, T(0));
-        for (int64_t k = 0; k < nets_; ++k)
-            if (hot_[size_t(k)] >= 0) to[hot_[size_t(k)] * kNets<T> + k] = T(1);
+    if (!call.hot) {
+        const T* from = call.inputs + (t * call.nets + first_) * x.n;
+        for (int64_t k = 0; k < nets_; ++k, from += x.n) {
+            if (!takes_[size_t(k)]) continue;  // what lies past the end is never read
+            for (int64_t d = 0; d < x.n; ++d) to[d * kNets<T> + k] = from[d];
+        }
         return;
     }
-    moment_.hot = nullptr;
-    const T* from = call.inputs + (t * call.nets + first_) * x.n;
-    for (int64_t k = 0; k < nets_; ++k, from += x.n)
-        for (int64_t d = 0; d < x.n; ++d) to[d * kNets<T> + k] = takes_[size_t(k)] ? from[d] : T(0);
+    const int32_t* from = call.hot + t * call.nets + first_;
+    for (int64_t k = 0; k < nets_; ++k) hot_[size_t(k)] = takes_[size_t(k)] ? from[k] : -1;
+    if (!program_.reads_input) return;
+    std::fill_n(to, x.n * kNets<T>, T(0));
+    for (int64_t k = 0; k < nets_; ++k)
+        if (hot_[size_t(k)] >= 0) to[hot_[size_t(k)] * kNets<T> + k] = T(1);
 }
 
 template <class T>
@@ -104,30 +132,27 @@ void Stepper<T>::write_output(const Call<T>& call, int64_t t) {
     const Rows& y = program_.output;
     T* to = call.outputs + (t * call.nets + first_) * y.n;
     for (int64_t k = 0; k < nets_; ++k, to += y.n)
-        for (int64_t j = 0; j < y.n; ++j) to[j] = takes_[size_t(k)] ? at(y.at + j)[k] : T(0);
+        if (takes_[size_t(k)])
+            for (int64_t j = 0; j < y.n; ++j) to[j] = at(y.at + j)[k];
 }
 
+// The errors of step t; false if no net has a target there.
 template <class T>
 bool Stepper<T>::find_errors(const Call<T>& call, int64_t t) {
+    const int64_t cell = t * call.nets + first_;
+    if (call.when && !any_of(call.when + cell)) return false;
     const Rows& y = program_.output;
-    bool found = false;
-    for (int64_t k = 0; k < nets_; ++k) {
-        const int64_t cell = t * call.nets + first_ + k;
-        const bool hit = takes_[size_t(k)] && (!call.when || call.when[cell]);
-        set(hit_, k, hit);
-        found |= hit;
-    }
-    if (!found) return false;
     std::fill(errors_.begin(), errors_.end(), T(0));
+    std::fill(hit_.begin(), hit_.end(), T(0));
     for (int64_t k = 0; k < nets_; ++k) {
-        const int64_t cell = t * call.nets + first_ + k;
-        if (!takes_[size_t(k)] || (call.when && !call.when[cell])) continue;
+        if (!takes_[size_t(k)] || (call.when && !call.when[cell + k])) continue;
+        set(hit_, k, true);
         for (int64_t j = 0; j < y.n; ++j) {
-            const T target = call.targets ? call.targets[cell * y.n + j] : T(call.hot_targets[cell] == j);
+            const T target = call.targets ? call.targets[(cell + k) * y.n + j] : T(call.hot_targets[cell + k] == j);
             errors_[size_t(j * kNets<T> + k)] = at(y.at + j)[k] - target;
         }
     }
-    return true;
+    return any(hit_);
 }
 
 template <class T>
@@ -163,9 +188,7 @@ void Stepper<T>::change(const Mask& mask) {
     rule_->change(*this, mask.data());
     if (program_.at_once) return;
     for (int64_t k = 0; k < nets_; ++k) {
-        unsigned char first;
-        std::memcpy(&first, &mask[size_t(k)], 1);
-        if (!first) continue;
+        if (!is_set(mask, k)) continue;
         fill(program_.gradient.at, program_.gradient.n, k, T(0));
         at(program_.pending)[k] = T(0);
     }
@@ -180,23 +203,31 @@ void Stepper<T>::learn(const Call<T>& call, int64_t t) {
     }
     run_code(program_.traces);
     if (hit && program_.at_once) change(hit_);
-    for (int64_t k = 0; k < nets_; ++k) {
-        if (hit && !program_.at_once && takes_[size_t(k)] && (!call.when || call.when[t * call.nets + first_ + k]))
-            at(program_.pending)[k] = T(1);
-        if (takes_[size_t(k)]) at(program_.rate)[k] *= decay_;
-    }
+    if (hit && !program_.at_once)
+        for (int64_t k = 0; k < nets_; ++k)
+            if (is_set(hit_, k)) at(program_.pending)[k] = T(1);
+    if (decay_ != T(1))
+        for (int64_t k = 0; k < nets_; ++k)
+            if (takes_[size_t(k)]) at(program_.rate)[k] *= decay_;
+}
+
+template <class T>
+void Stepper<T>::begin(const Call<T>& call) {
+    nets_ = std::min(call.nets - first_, kNets<T>);
+    next_end_ = 0;
+    moment_.hot = call.hot ? hot_.data() : nullptr;
 }
 
 template <class T>
 void Stepper<T>::run(const Call<T>& call) {
-    nets_ = std::min(call.nets - first_, kNets<T>);
-    const bool learns = call.targets || call.hot_targets;
+    begin(call);
     for (int64_t t = 0; t < call.steps; ++t) {
+        find_active(call, t);
         start(call, t);
         read_input(call, t);
         run_code(program_.forward);
         write_output(call, t);
-        if (learns) learn(call, t);
+        if (call.learns()) learn(call, t);
         for (const State& s : program_.states)
             kernels_.commit(at(s.rows.at), at(s.fresh), s.rows.n, moment_.active);
     }
@@ -204,9 +235,9 @@ void Stepper<T>::run(const Call<T>& call) {
 
 template <class T>
 void Stepper<T>::jacobian(const Call<T>& call, T* result) {
-    nets_ = std::min(call.nets - first_, kNets<T>);
+    begin(call);
+    find_active(call, 0);
     std::vector<T> kept(at(program_.gradient.at), at(program_.gradient.at + program_.gradient.n));
-    start(call, 0);
     read_input(call, 0);
     run_code(program_.forward);
     write_output(call, 0);

@@ -20,7 +20,9 @@ struct Call {
     const int32_t* hot_targets;
     const uint8_t *when, *starts;
     const int64_t* lengths;
-    T* outputs;  // (T, N, K), zeros where a net takes no step
+    T* outputs;  // (T, N, K), left alone where a net takes no step
+
+    bool learns() const { return targets || hot_targets; }
 };
 
 template <class T>
@@ -55,9 +57,14 @@ class Stepper {
     using Mask = std::vector<T>;
 
     void set(Mask& mask, int64_t net, bool value);
+    bool is_set(const Mask& mask, int64_t net) const;
     bool any(const Mask& mask) const;
+    bool any_of(const uint8_t* flags) const;
+    void begin(const Call<T>& call);
+    void find_active(const Call<T>& call, int64_t t);
     void start(const Call<T>& call, int64_t t);
     void restart(int64_t net);
+    void restart_states(int64_t net);
     void fill(int64_t place, int64_t n, int64_t net, T value);
     void read_input(const Call<T>& call, int64_t t);
     void write_output(const Call<T>& call, int64_t t);
@@ -73,9 +80,9 @@ class Stepper {
     std::unique_ptr<Rule<T>> rule_;
     Moment<T> moment_;
     std::vector<int32_t> hot_;
-    std::vector<bool> takes_;
+    std::vector<uint8_t> takes_;  // the nets that take this step
+    int64_t next_end_ = 0;        // the step at which the next of them has ended
     Mask active_, hit_, starting_;
-    bool all_active_ = true;
     std::vector<T> errors_;  // output minus target, zero where there is none
     T decay_;
 };
