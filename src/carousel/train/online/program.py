@@ -13,7 +13,7 @@ from carousel.train.online.code import NONE, NOTHING, Code, Instruction, Space
 from carousel.train.online.derivation import Derivation, derive
 from carousel.train.online.primitives import LEAVES
 from carousel.train.online.rules import Rule
-from carousel.train.online.sensitivities import MOST, Group, Sensitivities, sensitivities
+from carousel.train.online.sensitivities import Group, Sensitivities, columns, sensitivities
 
 
 @dataclass
@@ -47,7 +47,7 @@ class _Assembling:
         self.states = [
             self._keep(f"state {name}", self.g[s].width) for name, s in zip(cell.states, net.states, strict=True)
         ]
-        self.lines = sensitivities(net, form, cell.name)
+        self.lines = sensitivities(net, form, cell)
         self._place_lines(self.lines)
         roots, places = self._roots(), dict(zip(net.states, self.states, strict=True))
         places |= {n: self.space.take(self.g[n].width) for n in (net.input, *net.seeds)}
@@ -63,20 +63,12 @@ class _Assembling:
         return self.kept[name][0]
 
     def _place_lines(self, found: Sensitivities) -> None:
-        widths = [sum(self._columns(leaf) for leaf in group.leaves) for group in found.groups]
+        widths = [sum(columns(self.net, leaf) for leaf in group.leaves) for group in found.groups]
         count = [width * len(group.pairs) for width, group in zip(widths, found.groups, strict=True)]
-        if sum(count) > MOST:
-            raise ValueError(
-                f"Online: {self.cell.name} has {sum(count)} sensitivities of states with respect to weights a net, "
-                f"expected {MOST} at most. Make it smaller, or truncate the gradient (stop_gradient in the equations)."
-            )
         start = self._keep("sensitivities", sum(count))
         made = max((n for n, group in zip(count, found.groups, strict=True) if not group.in_place), default=0)
         self.made = self.space.take(made)
         self.line_places = [start + sum(count[:k]) for k in range(len(count))]
-
-    def _columns(self, leaf: int) -> int:
-        return self.g[leaf]["inner"] if self.g[leaf].op == "matmul" else 1
 
     def _roots(self) -> tuple[set[int], set[int]]:
         net, groups = self.net, self.lines.groups
@@ -147,24 +139,24 @@ class _Assembling:
             rows = self.kept[name][1]
             return ["outer", rows, self.code.at(o.error, rows, self.reverse), [[at, 1, 1, NONE, 1, 0]]]
         shape = self.shapes[name]
-        rows, columns = shape[-2:]
-        u, is_input = self.code.operand(o.source, columns, self.reverse)
-        at += o.block * rows * columns
-        return ["outer", rows, self.code.at(o.error, rows, self.reverse), [[at, columns, 1, u, columns, is_input]]]
+        rows, width = shape[-2:]
+        u, is_input = self.code.operand(o.source, width, self.reverse)
+        at += o.block * rows * width
+        return ["outer", rows, self.code.at(o.error, rows, self.reverse), [[at, width, 1, u, width, is_input]]]
 
     def _segments(self, group: Group, gradient: bool) -> list[list[int]]:
         return [self._segment(leaf, gradient) for leaf in group.leaves]
 
     def _segment(self, leaf: int, gradient: bool) -> list[int]:
-        node, columns = self.g[leaf], self._columns(leaf)
+        node, width = self.g[leaf], columns(self.net, leaf)
         source = node["matrix"] if node.op == "matmul" else node["source"]
         at = self.kept[self.cell.step.nodes[source].attr["name"]][0] - self.weights[0]
         at += self.gradient if gradient else self.weights[0]
         if node.op != "matmul":
             return [at, 1, 1, NONE, 1, 0]
-        at += node["block"] * node.width * columns
-        u, is_input = self.code.operand(node.args[0], columns, self.forward)
-        return [at, columns, 1, u, columns, is_input]
+        at += node["block"] * node.width * width
+        u, is_input = self.code.operand(node.args[0], width, self.forward)
+        return [at, width, 1, u, width, is_input]
 
     def _renewal(self, group: Group, at: int) -> Instruction:
         place = self._reference
