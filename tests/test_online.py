@@ -51,6 +51,13 @@ def forget_gate(x, h, s, p):
     return h, s
 
 
+@ca.cell
+def read_twice(x, h, p):
+    """Two products of the input in one sum, and the input by itself."""
+    h = p.d * h + p.W @ x + p.V @ x
+    return h
+
+
 def net_of(cell: Cell, **settings) -> ca.Online:
     sizes = {**SIZES, "blocks": 2, "context_size": 3, "out_size": 2}
     given = {"rule": ca.SGD(0.1), "update": "sequence", "nets": 3, "seed": 1, **settings}
@@ -160,7 +167,9 @@ def test_a_state_that_is_loaded_goes_on_with_the_same_bits(update: str) -> None:
     same(first, second)
 
 
-@pytest.mark.parametrize("cell", [cells.lstm_1997.with_(truncate=True), cells.elman, forget_gate, cells.highway])
+@pytest.mark.parametrize(
+    "cell", [cells.lstm_1997.with_(truncate=True), cells.elman, forget_gate, cells.highway, read_twice]
+)
 def test_indices_are_inputs_with_one_1(cell: Cell) -> None:
     sparse, dense = (
         net_of(ca.readout(cell, direct=True), update="step", input_size=4, hidden_size=4) for _ in range(2)

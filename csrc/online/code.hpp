@@ -48,7 +48,9 @@ struct Instruction {
     const Pair* pairs;
     int64_t pair_count;
     const Term* terms;
-    int64_t columns, second;  // of a line of sensitivities; where the new ones are made (exact)
+    // of a line of sensitivities; where the new ones are made (exact), or what they grow along is gathered (trace; the
+    // input is the first segment)
+    int64_t columns, second;
 };
 
 // One step of one block.

@@ -35,6 +35,13 @@ inline Element<T> zero_element() {
 }
 
 template <class T>
+inline Element<T> one_element() {
+    Element<T> x;
+    for (int k = 0; k < kVectors<T>; ++k) x.v[k] = all(T(1));
+    return x;
+}
+
+template <class T>
 inline Element<T> operator+(const Element<T>& a, const Element<T>& b) {
     Element<T> x;
     for (int k = 0; k < kVectors<T>; ++k) x.v[k] = a.v[k] + b.v[k];
@@ -199,34 +206,52 @@ inline void run_collect(const online::Instruction& i, const Moment<T>& m) {
     }
 }
 
-// One line of sensitivities, e = factor * e + value * u, in place.
-template <bool masked, class T>
-inline void trace_line(const Pair& p, const Segment& s, T* e, const Moment<T>& m) {
+// e = factor * e + value * u, over n columns; without `scales` the factor is 1.
+template <bool masked, bool scales, class T>
+inline void trace_line(const Element<T>& factor, const Element<T>& value, const T* u, T* e, int64_t n, const T* active) {
+    for (int64_t c = 0; c < n; ++c, e += kNets<T>, u += kNets<T>) {
+        const Element<T> left = scales ? factor * element(e) : element(e);
+        renew<masked>(e, times_plus(value, element(u), left), active);
+    }
+}
+
+// What the lines of an instruction grow along, side by side. Returns the columns in front of which the input has its
+// index instead.
+template <class T>
+inline int64_t gather_operands(const online::Instruction& i, const Moment<T>& m) {
     const Block<T> block{m.block};
-    const bool keeps = p.factor == kNone, hot = s.input && m.hot;
-    const Element<T> value = p.value == kNone ? zero_element<T>() : block.get(p.value);
-    const Element<T> factor = p.factor < 0 ? zero_element<T>() : block.get(p.factor);
-    if (hot) {
-        if (!keeps)
-            for (int64_t c = 0; c < s.columns; ++c)
-                renew<masked>(e + c * kNets<T>, factor * element(e + c * kNets<T>), m.active);
-        if (p.value != kNone) add_hot(e, block[p.value], m);
-        return;
+    int64_t at = i.second, hot = 0;
+    for (int64_t j = 0; j < i.segment_count; ++j) {
+        const Segment& s = i.segments[j];
+        if (s.input && m.hot && j == 0) {
+            hot = s.columns;
+            at += hot;
+            continue;
+        }
+        for (int64_t c = 0; c < s.columns; ++c, ++at)
+            (s.u == kNone ? one_element<T>() : block.get(s.u + c)).store_at(block[at]);
     }
-    for (int64_t c = 0; c < s.columns; ++c, e += kNets<T>) {
-        const Element<T> left = keeps ? element(e) : factor * element(e);
-        renew<masked>(e, s.u == kNone ? left + value : times_plus(value, block.get(s.u + c), left), m.active);
-    }
+    return hot;
 }
 
 template <bool masked, class T>
 inline void run_trace(const online::Instruction& i, const Moment<T>& m) {
-    T* line = m.block + i.dst * kNets<T>;
-    for (int64_t p = 0; p < i.pair_count; ++p)
-        for (int64_t j = 0; j < i.segment_count; ++j) {
-            trace_line<masked>(i.pairs[p], i.segments[j], line, m);
-            line += i.segments[j].columns * kNets<T>;
+    const Block<T> block{m.block};
+    const int64_t hot = gather_operands(i, m), n = i.columns - hot;
+    const T* u = block[i.second + hot];
+    T* e = block[i.dst];
+    for (const Pair* p = i.pairs; p != i.pairs + i.pair_count; ++p, e += i.columns * kNets<T>) {
+        const Element<T> value = p->value == kNone ? zero_element<T>() : block.get(p->value);
+        const Element<T> factor = p->factor < 0 ? zero_element<T>() : block.get(p->factor);
+        T* dense = e + hot * kNets<T>;
+        if (p->factor == kNone) {
+            trace_line<masked, false>(factor, value, u, dense, n, m.active);
+        } else {
+            for (int64_t c = 0; c < hot; ++c) renew<masked>(e + c * kNets<T>, factor * element(e + c * kNets<T>), m.active);
+            trace_line<masked, true>(factor, value, u, dense, n, m.active);
         }
+        if (hot && p->value != kNone) add_hot(e, block[p->value], m);
+    }
 }
 
 // Lines of sensitivities from all that the states before have, made elsewhere and then put in place.

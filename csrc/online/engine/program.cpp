@@ -114,23 +114,23 @@ Instruction OnlineProgram::instruction(const std::vector<Json>& parts) {
         i.kind = Kind::outer;
         i.n = whole(1), i.a = place(parts[2], i.n, "outer");
         read_segments(parts[3], i.n, true, i);
-    } else if (name == "collect" || name == "trace") {  // lines, pairs, segments
+    } else if (name == "collect") {  // lines, pairs, segments
         check_size(parts, 4);
-        i.kind = name == "trace" ? Kind::trace : Kind::collect;
+        i.kind = Kind::collect;
         i.dst = whole(1);
         read_pairs(parts[2], i);
         int64_t n = 0;
         for (int64_t k = 0; k < i.pair_count; ++k) n = std::max(n, i.pairs[k].row + 1);
-        read_segments(parts[3], n, i.kind == Kind::trace, i);
-        check_line(i, i.dst);
-    } else if (name == "exact") {  // lines, lines made, pairs, segments
+        read_segments(parts[3], n, false, i);
+        check_lines(i, i.dst, i.pair_count);
+    } else if (name == "trace" || name == "exact") {  // lines, operands or lines made, pairs, segments
         check_size(parts, 5);
-        i.kind = Kind::exact;
+        i.kind = name == "trace" ? Kind::trace : Kind::exact;
         i.dst = whole(1), i.second = whole(2);
         read_pairs(parts[3], i);
         read_segments(parts[4], 1, true, i);
-        check_line(i, i.dst);
-        check_line(i, i.second);
+        check_lines(i, i.dst, i.pair_count);
+        check_lines(i, i.second, i.kind == Kind::trace ? 1 : i.pair_count);
     } else {
         read_elementwise(parts, i);
     }
@@ -195,8 +195,8 @@ void OnlineProgram::read_pairs(const Json& list, Instruction& i) {
     i.terms = keep(terms_, std::move(terms));
 }
 
-void OnlineProgram::check_line(const Instruction& i, int64_t at) const {
-    if (at < 0 || at > size || i.pair_count * i.columns > size - at) fail("sensitivities lie outside");
+void OnlineProgram::check_lines(const Instruction& i, int64_t at, int64_t lines) const {
+    if (at < 0 || at > size || lines * i.columns > size - at) fail("sensitivities lie outside");
 }
 
 }  // namespace carousel::online

@@ -51,7 +51,7 @@ class OnlineProgram {
     void read_elementwise(const std::vector<Json>& parts, Instruction& i);
     void read_segments(const Json& list, int64_t n, bool reads, Instruction& i);
     void read_pairs(const Json& list, Instruction& i);
-    void check_line(const Instruction& i, int64_t at) const;
+    void check_lines(const Instruction& i, int64_t at, int64_t lines) const;
 
     template <class T>
     const T* keep(std::deque<std::vector<T>>& store, std::vector<T> values) {

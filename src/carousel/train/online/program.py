@@ -66,7 +66,7 @@ class _Assembling:
         widths = [sum(columns(self.net, leaf) for leaf in group.leaves) for group in found.groups]
         count = [width * len(group.pairs) for width, group in zip(widths, found.groups, strict=True)]
         start = self._keep("sensitivities", sum(count))
-        made = max((n for n, group in zip(count, found.groups, strict=True) if not group.in_place), default=0)
+        made = max([0, *widths, *(n for n, group in zip(count, found.groups, strict=True) if not group.in_place)])
         self.made = self.space.take(made)
         self.line_places = [start + sum(count[:k]) for k in range(len(count))]
 
@@ -109,7 +109,7 @@ class _Assembling:
         data: dict[str, Any] = {
             "input": [self.code.places[net.input], g[net.input].width],
             "output": [output, width],
-            "reads_input": self.code.reads_input or any(not group.in_place for group in self.lines.groups),
+            "reads_input": self.code.reads_input,
             "seeds": [[self.code.places[n], g[n].width] for n in net.seeds],
             "states": [
                 [at, g[s].width, fresh, self.cell.initial[name]]
@@ -145,7 +145,9 @@ class _Assembling:
         return ["outer", rows, self.code.at(o.error, rows, self.reverse), [[at, width, 1, u, width, is_input]]]
 
     def _segments(self, group: Group, gradient: bool) -> list[list[int]]:
-        return [self._segment(leaf, gradient) for leaf in group.leaves]
+        """Those of the input first."""
+        leaves = sorted(group.leaves, key=lambda leaf: self.net.input not in self.g[leaf].args)
+        return [self._segment(leaf, gradient) for leaf in leaves]
 
     def _segment(self, leaf: int, gradient: bool) -> list[int]:
         node, width = self.g[leaf], columns(self.net, leaf)
@@ -162,9 +164,12 @@ class _Assembling:
         place = self._reference
         grows = [NONE if r is None else place(r) for r in group.grows]
         segments = self._segments(group, False)
+        for segment in segments[1:] if group.in_place else segments:  # only the first can do with an index
+            self.code.reads_input |= bool(segment[-1])
+            segment[-1] = 0
         if group.in_place:
             factors = [self._factor(terms) for terms in group.terms]
-            return ["trace", at, [[b, a, 0, []] for b, a in zip(grows, factors, strict=True)], segments]
+            return ["trace", at, self.made, [[b, a, 0, []] for b, a in zip(grows, factors, strict=True)], segments]
         terms = [[[self._factor([term]), term[1]] for term in line] for line in group.terms]
         return ["exact", at, self.made, [[b, NOTHING, 0, t] for b, t in zip(grows, terms, strict=True)], segments]
 

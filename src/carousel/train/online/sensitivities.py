@@ -140,6 +140,6 @@ def _check_diagonal(jacobian: Iterable[tuple[int, int]], elements: list[tuple[in
         if elements[i][1] != elements[j][1]:
             raise ValueError(
                 f'Online: form is "traces", but in {cell.name} units of {cell.states[elements[i][0]]} depend on other '
-                f"units of {cell.states[elements[j][0]]} before. Stop the gradient there (stop_gradient, or an option such "
-                f'as truncate=True), or take form="exact".'
+                f"units of {cell.states[elements[j][0]]} before. Stop the gradient there (stop_gradient, or an option "
+                f'such as truncate=True), or take form="exact".'
             )
