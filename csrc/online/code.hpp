@@ -8,7 +8,7 @@
 
 namespace carousel::online {
 
-constexpr int64_t kBlockBytes = 64;  // of one element: 16 nets in float32, 8 in float64
+constexpr int64_t kBlockBytes = 128;  // of one element: 32 nets in float32, 16 in float64
 template <class T>
 constexpr int64_t kNets = kBlockBytes / int64_t(sizeof(T));
 

@@ -13,6 +13,8 @@ namespace nb = nanobind;
 namespace carousel::online {
 namespace {
 
+const int64_t kBytes = kBlockBytes;
+
 // Addresses of the tensors of a call, in this order; 0 where there is none.
 enum { kInputs, kHot, kTargets, kHotTargets, kWhen, kStarts, kLengths, kOutputs, kTensors };
 
@@ -81,8 +83,9 @@ void finish(const OnlineProgram& program, const std::string& dtype, uintptr_t da
 
 void add_to(nb::module_& m) {
     nb::class_<OnlineProgram>(m, "OnlineProgram",
-                              "A program for learning on-line, read from JSON and checked. Nets stand in blocks of 64 "
-                              "bytes an element, which are the caller's memory. Raises ValueError if it is malformed.")
+                              "A program for learning on-line, read from JSON and checked. Nets stand in blocks of "
+                              "block_bytes an element, which are the caller's memory. Raises ValueError if malformed.")
+        .def_ro_static("block_bytes", &kBytes)
         .def(nb::init<const std::string&>(), nb::arg("json_text"))
         .def("prepare", &prepare, nb::arg("dtype"), nb::arg("blocks"), nb::arg("nets"), "Sets constants and states.")
         .def("run", &run, nb::arg("dtype"), nb::arg("blocks"), nb::arg("nets"), nb::arg("steps"), nb::arg("tensors"),

@@ -68,7 +68,7 @@ class Online:
         self.loss, self.form, self.update = loss, form, update
         self._program = make_program(cell, sizes, rule, loss, form, update == "step")
         self._core = _core.OnlineProgram(self._program.text)
-        lanes = 64 // torch.empty((), dtype=dtype).element_size()
+        lanes = _core.OnlineProgram.block_bytes // torch.empty((), dtype=dtype).element_size()
         self._blocks = torch.zeros(-(-nets // lanes), self._program.size, lanes, dtype=dtype)
         self._call("prepare")
         self._write("first_rate", rule.rates(nets).to(dtype))
