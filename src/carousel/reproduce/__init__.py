@@ -39,6 +39,10 @@ EXPERIMENTS: dict[str, str] = {
     "lstm_fcn": "lstm_fcn",
     "time_aware": "time_aware",
     "odyssey": "odyssey",
+    "learning_quadratics": "learning_quadratics",
+    "modular_arithmetic": "formal",
+    "multi_query_recall": "multi_query_recall",
+    "parity": "formal",
 }
 
 

@@ -2,6 +2,7 @@
 
 A `Lesson` is a model, its loss and its optimizer; a source gives it batches (`Batches`), the chunks of a stream
 (`Chunks`, `Lanes`) or what a function makes (`Generated`); `fit` trains, examines, stops, and resumes to the same bits.
+`LearningToLearn` makes sequences of a family of functions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from carousel.train.fitting import Outcome, fit, loggers
     from carousel.train.keeper import Keeper, Patience
     from carousel.train.lanes import Lanes
+    from carousel.train.learning_to_learn import Examples, LearningToLearn, examples_until
     from carousel.train.lesson import Lesson
     from carousel.train.order import Buckets, Order, Shuffle
     from carousel.train.progress import Progress
@@ -35,6 +37,7 @@ _PLACES = {
     "fitting": ("Outcome", "fit", "loggers"),
     "keeper": ("Keeper", "Patience"),
     "lanes": ("Lanes",),
+    "learning_to_learn": ("Examples", "LearningToLearn", "examples_until"),
     "lesson": ("Lesson",),
     "order": ("Buckets", "Order", "Shuffle"),
     "progress": ("Progress",),
@@ -45,9 +48,9 @@ _PLACES = {
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "Batches", "Buckets", "Chunk", "Chunks", "ClipNorm", "ClipValue", "fit", "Generated", "Keeper", "Lanes", "Lesson",
-    "loggers", "Order", "Outcome", "Patience", "Progress", "Rounds", "SafeIO", "Shuffle", "Source", "TrainingError",
-    "Truncated",
+    "Batches", "Buckets", "Chunk", "Chunks", "ClipNorm", "ClipValue", "Examples", "examples_until", "fit", "Generated",
+    "Keeper", "Lanes", "LearningToLearn", "Lesson", "loggers", "Order", "Outcome", "Patience", "Progress", "Rounds",
+    "SafeIO", "Shuffle", "Source", "TrainingError", "Truncated",
 ]  # fmt: skip
 
 
