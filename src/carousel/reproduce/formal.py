@@ -9,7 +9,8 @@ linear in its state, cannot.
 
 As in the paper: two blocks of the xLSTM, AdamW with betas 0.9 and 0.99 and weight decay 0.1, a tenth of warm-up and a
 cosine. Where the paper has 100,000 updates of 256 words and the best of three learning rates, ours are small enough for
-minutes on one core. The paper's figures are printed as a picture only, so none stands beside ours.
+minutes on one core; in modular arithmetic short words are drawn more often than long ones, from which it is learned
+sooner. The paper's figures are printed as a picture only, so none stands beside ours.
 """
 
 from __future__ import annotations
@@ -165,24 +166,31 @@ BLOCKS = {"size": 32, "layers": 2, "learning_rate": 1e-2, "updates": 1000}
 SHARED = {"batch_size": 128, "short": 1.0, "tested": 1000}
 
 
-def _experiment(name: str, title: str, lstm: dict[str, Any], blocks: dict[str, Any]) -> Experiment:
-    """One of the tasks, with a setting for each net."""
-    settings = tuple(
-        Setting(key, title, {"task": name, "net": net, **SHARED, **(lstm if key == "lstm" else blocks)}, TODAY)
-        for key, (net, title) in NETS.items()
-    )
+def _experiment(name: str, title: str, lstm: dict[str, Any], blocks: dict[str, Any], quick: float) -> Experiment:
+    """One of the tasks, with a setting for each net; `quick` is the share of updates that --quick leaves."""
+    settings = []
+    for key, (net, called) in NETS.items():
+        own = {"task": name, "net": net, **SHARED, **(lstm if key == "lstm" else blocks)}
+        settings.append(Setting(key, called, own, TODAY, quick={"updates": round(quick * own["updates"])}))
     return Experiment(
         name=name,
-        title=title,
+        title=f"{title} beyond the length that was trained",
         citation="Beck et al., 2024, arXiv:2405.04517, section 4.1.",
         run=run,
         measures=(Measure("beyond 40", "higher"), Measure("up to 40", "higher")),
         settings=settings,
         trials=1,
-        quick=Quick(1, "nothing"),
+        quick=Quick(1, f"the updates to {quick:.0%}"),
         curves={"scaled accuracy by length": Axes("length of the word", "scaled accuracy")},
     )
 
 
-parity = _experiment("parity", "Parity beyond the length that was trained", LSTM, BLOCKS)
-modular_arithmetic = _experiment("modular_arithmetic", "Modular arithmetic beyond the length", LSTM, BLOCKS)
+SHORTER = {"size": 64, "learning_rate": 5e-3, "short": 3.0}
+parity = _experiment("parity", "Parity", LSTM, BLOCKS, 0.6)
+modular_arithmetic = _experiment(
+    "modular_arithmetic",
+    "Modular arithmetic",
+    {**LSTM, **SHORTER, "updates": 10_000},
+    {**BLOCKS, **SHORTER, "updates": 5000},
+    0.15,
+)
