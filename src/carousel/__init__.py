@@ -96,6 +96,7 @@ from carousel.nets import (
     LSTMFCN,
     XLSTM,
     AdditiveAttention,
+    Connection,
     EncoderDecoder,
     EncoderForecaster,
     HierarchicalSubsampling,
@@ -103,6 +104,8 @@ from carousel.nets import (
     MLSTMBlock,
     MultiplicativeAttention,
     SLSTMBlock,
+    Units,
+    second_order,
 )
 from carousel.train.online import SGD, Kalman, Online, readout
 from carousel.watch import ErrorFlow, error_flow, plot_gates
@@ -116,16 +119,16 @@ __version__ = "0.1.0"
 # fmt: off
 __all__ = [
     "abs", "AdditiveAttention", "BeamSearch", "BestPath", "Cell", "cell", "CellError", "cells", "clip", "clip_gradient",
-    "clip_gradients", "clip_states", "concat", "ConvLSTM", "ConvRecurrent", "cos", "ctc_align", "ctc_loss", "CTCLoss",
-    "draw", "EncoderDecoder", "EncoderForecaster", "error_flow", "ErrorFlow", "exp", "expand", "floor", "Forecaster",
-    "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info", "Kalman", "label_error_rate", "LabelModel",
-    "layer_norm", "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum", "MDLSTM", "mean", "minimum",
-    "MLSTMBlock", "MultiDimensional", "MultiplicativeAttention", "NGram", "normalize", "Online", "per_step", "plain",
-    "plot_gates", "PrefixSearch", "readout", "Recurrent", "recurrent_dropout", "relu", "replace", "RNN", "SGD",
-    "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus", "split", "sqrt", "static", "step_index",
-    "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell", "train", "Transcriber", "Transducer",
-    "transducer_loss", "TransducerBeam", "TransducerGreedy", "TransducerJoint", "use_engine", "variational_dropout",
-    "where", "XLSTM", "zoneout",
+    "clip_gradients", "clip_states", "concat", "Connection", "ConvLSTM", "ConvRecurrent", "cos", "ctc_align",
+    "ctc_loss", "CTCLoss", "draw", "EncoderDecoder", "EncoderForecaster", "error_flow", "ErrorFlow", "exp", "expand",
+    "floor", "Forecaster", "GRU", "HierarchicalSubsampling", "identity", "InDepth", "info", "Kalman",
+    "label_error_rate", "LabelModel", "layer_norm", "layer_normalized", "log", "LSTM", "LSTMFCN", "mask", "maximum",
+    "MDLSTM", "mean", "minimum", "MLSTMBlock", "MultiDimensional", "MultiplicativeAttention", "NGram", "normalize",
+    "Online", "per_step", "plain", "plot_gates", "PrefixSearch", "readout", "Recurrent", "recurrent_dropout", "relu",
+    "replace", "RNN", "second_order", "SGD", "sigmoid", "sin", "slice", "SLSTMBlock", "softmax", "softplus", "split",
+    "sqrt", "static", "step_index", "stop_gradient", "Stream", "sum", "tanh", "tensor_cell", "TensorCell", "train",
+    "Transcriber", "Transducer", "transducer_loss", "TransducerBeam", "TransducerGreedy", "TransducerJoint", "Units",
+    "use_engine", "variational_dropout", "where", "XLSTM", "zoneout",
 ]
 # fmt: on
 

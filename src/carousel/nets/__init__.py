@@ -1,15 +1,17 @@
-"""Nets around the cells: in depth, with attention, beside convolutions, in a hierarchy of time scales, xLSTM."""
+"""Nets around the cells: of any second-order graph, in depth, with attention, beside convolutions, in a hierarchy of time scales, xLSTM."""
 
 from carousel.nets.attention import AdditiveAttention, MultiplicativeAttention
 from carousel.nets.encoder_decoder import EncoderDecoder
 from carousel.nets.encoder_forecaster import EncoderForecaster
 from carousel.nets.in_depth import InDepth
 from carousel.nets.lstm_fcn import LSTMFCN
+from carousel.nets.second_order import Connection, Units, second_order
 from carousel.nets.subsampling import HierarchicalSubsampling
 from carousel.nets.xlstm import XLSTM, MLSTMBlock, SLSTMBlock
 
 __all__ = [
     "AdditiveAttention",
+    "Connection",
     "EncoderDecoder",
     "EncoderForecaster",
     "HierarchicalSubsampling",
@@ -18,5 +20,7 @@ __all__ = [
     "MLSTMBlock",
     "MultiplicativeAttention",
     "SLSTMBlock",
+    "Units",
     "XLSTM",
+    "second_order",
 ]
