@@ -1,4 +1,4 @@
-"""Nets around the cells: of any second-order graph, in depth, with attention, beside convolutions, in a hierarchy of time scales, xLSTM."""
+"""Nets around the cells: second-order graphs, in depth, with attention, beside convolutions, in time scales, xLSTM."""
 
 from carousel.nets.attention import AdditiveAttention, MultiplicativeAttention
 from carousel.nets.encoder_decoder import EncoderDecoder
