@@ -31,12 +31,17 @@ class Figure(NamedTuple):
 class Measure(NamedTuple):
     """A number of each trial that is compared; a trial that lacks it (never solved, say) is counted as lacking it.
 
-    `kind` says how it is read: as a "number", as a "count" of things, or as a "share" from 0 to 1, shown in per cent.
+    `kind` says how it is read: as a "number", as a "count" of things, or as a "share" from 0 to 1, shown in per cent;
+    `unit` what it is counted in.
     """
 
     name: str
     better: Literal["lower", "higher"]
     kind: Literal["number", "count", "share"] = "number"
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return self.name + (f", {self.unit}" if self.unit else "")
 
 
 class Axes(NamedTuple):

@@ -62,7 +62,7 @@ def _measure(axis: Any, measure: Measure, found: Sequence[Row], entries: Sequenc
     for label, row in zip(axis.get_yticklabels(), found, strict=True):
         label.set_color(COLOURS[row.setting.kind])
     axis.set_ylim(len(found) - 0.5, -0.5)
-    axis.set_xlabel(f"{measure.name}{', %' if scale == 100 else ''} ({measure.better} is better)", fontsize=9)
+    axis.set_xlabel(f"{measure}{', %' if scale == 100 else ''} ({measure.better} is better)", fontsize=9)
     axis.grid(axis="x", color="0.9", linewidth=0.6)
 
 
@@ -107,7 +107,7 @@ def _legend(found: Sequence[Row]) -> list[Any]:
         Line2D([], [], color="0.4", marker="o", markersize=3.5, linestyle="", alpha=0.6, label="a trial"),
         Line2D([], [], color="0.4", marker="|", markersize=10, linewidth=2.5, label="mean, 95 % interval"),
     ]
-    for label, sure, fill in (("the paper's figure", True, "full"), ("... as remembered", False, "none")):
+    for label, sure, fill in (("the paper's figure", True, "full"), ("the same, as remembered", False, "none")):
         if any(row.figure and (row.figure.mark != REMEMBERED) == sure for row in found):
             line = Line2D([], [], color=PAPER, marker="D", markersize=5.5, linestyle="", fillstyle=fill, label=label)  # type: ignore[arg-type]
             marks.append(line)

@@ -36,6 +36,7 @@ from carousel.reproduce.experiment import (
 from carousel.reproduce.training import curve, train, weights
 
 JSB, PIANO = "polyphonic_music/JSB_Chorales.mat", "polyphonic_music/Piano_midi.mat"
+NATS = "nats a step"
 MOST = 4  # pieces in a batch when scores are taken
 
 
@@ -105,11 +106,11 @@ def _experiment(name: str, title: str, file: str, settings: tuple[Setting, ...])
         title=title,
         citation="Bai, Kolter & Koltun, 2018, arXiv:1803.01271, Table 1; Chung et al., 2014, arXiv:1412.3555.",
         run=run,
-        measures=(Measure("test NLL", "lower"), Measure("validation NLL", "lower")),
+        measures=(Measure("test NLL", "lower", unit=NATS), Measure("validation NLL", "lower", unit=NATS)),
         settings=settings,
         trials=5,
         quick=Quick(1, "5 trials to 1, and 100 epochs to 40"),
-        curves={"validation NLL by update": Axes("update", "validation NLL, nats a step", logarithmic=True)},
+        curves={"validation NLL by update": Axes("update (a piece)", f"validation NLL, {NATS}")},
         needs=(file,),
     )
 

@@ -33,11 +33,11 @@ class Row(NamedTuple):
         name = self.setting.name + (" (quick)" if self.quick else "")
         said = WORDS[self.verdict] if self.verdict else "–"
         if s is None:
-            return (name, measure.name, paper, "no trial", "–", "–", said)
+            return (name, str(measure), paper, "no trial", "–", "–", said)
         ours = show(measure, s.mean) + (f" ± {show(measure, s.spread)}" if s.spread else "")
         interval = "–" if s.low is None or s.high is None else f"{show(measure, s.low)} to {show(measure, s.high)}"
         counted = str(s.trials) if s.counted == s.trials else f"{s.counted} of {s.trials}"
-        return (name, measure.name, paper, ours, interval, counted, said)
+        return (name, str(measure), paper, ours, interval, counted, said)
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
