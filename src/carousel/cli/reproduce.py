@@ -49,8 +49,13 @@ def reproduce(
         return print_json(_about(experiment)) if json else tell.settings(console, experiment)
     set_threads(threads)
     chosen = [part.strip() for part in (settings or "").split(",") if part.strip()]
-    asked = {"trials": trials, "settings": ",".join(chosen) or None, "seed": seed or None, "data": "DIR" if data and experiment.needs else None,
-             "threads": threads if threads > 1 else None}  # fmt: skip
+    asked = {
+        "trials": trials,
+        "settings": ",".join(chosen) or None,
+        "seed": seed or None,
+        "data": "DIR" if data and experiment.needs else None,
+        "threads": threads if threads > 1 else None,
+    }
     _run(experiment, chosen, trials, quick, seed, output, data, resume, asked, json)
 
 

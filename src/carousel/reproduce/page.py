@@ -36,13 +36,17 @@ def page(folder: Path) -> str:
 
 def _overview(found: dict[Experiment, list[record.Entry]]) -> str:
     """One line an experiment: how many figures as published, and in how many ours is as good."""
-    lines = ["| experiment | figures compared, as published | ours as good or better | worse |", "|---|---|---|---|"]
+    lines = ["| experiment | figures compared, as published | ours as good or better | worse | run |", f"|{'---|' * 5}"]
     for one, entries in found.items():
-        compared = [r for r in rows(one, _fullest(entries)) if r.verdict and r.setting.kind == AS_PUBLISHED]
+        if not entries:
+            continue
+        chosen = _fullest(entries)
+        compared = [r for r in rows(one, chosen) if r.verdict and r.setting.kind == AS_PUBLISHED]
         worse = sum(row.verdict == WORSE for row in compared)
-        if entries:
-            link = f"[{one.title}](#{_anchor(one.title)})"
-            lines.append(f"| {link} | {len(compared)} | {len(compared) - worse} | {worse} |")
+        quick = {entry["quick"] for entry in chosen}
+        how = "quick and full" if len(quick) > 1 else "quick" if quick == {True} else "full"
+        link = f"[{one.title}](#{_anchor(one.title)})"
+        lines.append(f"| {link} | {len(compared)} | {len(compared) - worse} | {worse} | {how} |")
     return "\n".join(lines) + "\n"
 
 
