@@ -52,6 +52,8 @@ def test_batches_of_an_epoch_are_found_again() -> None:
     whole = list(batches.walk(2, 0))
     assert len(whole) == len(batches) == 6
     assert all(equal(*pair) for pair in zip(batches.walk(2, 4), whole[4:], strict=True))
+    fetched = train.Batches(items, batches.order, pad, workers=1)
+    assert all(equal(*pair) for pair in zip(fetched.walk(2, 4), whole[4:], strict=True))
 
 
 def test_generated_batches_are_found_again() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader
 
 from carousel.train.order import Order
-from carousel.train.source import Source
+from carousel.train.source import Source, generator
 
 
 class Batches(Source):
@@ -19,8 +18,10 @@ class Batches(Source):
         data: whatever `torch.utils.data.DataLoader` takes: `data[k]` is an item; with `__getitems__`, a batch.
         order: which come together, and when: `Order` (as they stand), `Shuffle` or `Buckets`.
         collate: makes a batch of a list of items; None stacks them as PyTorch does.
-        workers: processes that fetch; 0 fetches in this one.
+        workers: processes that fetch; 0 fetches in this one. What items draw at random in them, such as noise, is
+            found again after a break between epochs, not within one.
 
+    >>> import torch
     >>> from carousel.train.order import Shuffle
     >>> data = torch.arange(6).float()
     >>> [len(batch) for batch in Batches(data, Shuffle(6, batch_size=4, seed=0))]
@@ -42,6 +43,6 @@ class Batches(Source):
             batch_sampler=list(self.order)[start:],
             collate_fn=self.collate,
             num_workers=self.workers,
-            generator=torch.Generator(),
+            generator=generator(epoch, start),
         )
         return iter(loader)

@@ -127,16 +127,16 @@ class Patience:
 def _examined(lesson: Lesson, batches: Any) -> Row:
     """The scores of what is untrained."""
     sums: dict[str, Tensor] = {}
-    training = lesson.training
+    modes = [(module, module.training) for module in lesson.modules()]
     lesson.eval()
     with torch.no_grad():
         for number, batch in enumerate(() if batches is None else batches):
+            batch = lesson.transfer_batch_to_device(batch, lesson.device, 0)
             for name, (sum_, count) in lesson.examine(batch, number).items():
                 weight = float(count)
-                found = torch.tensor(
-                    [float(sum_ / count) * weight, weight] if weight else [0.0, 0.0], dtype=torch.float64
-                )
-                sums[name] = sums.get(name, 0) + found
-    lesson.train(training)
-    totals = {name: total(found).tolist() for name, found in sums.items()}
+                mean = float(sum_ / count) if weight else 0.0
+                sums[name] = sums.get(name, 0) + torch.tensor([mean * weight, weight], dtype=torch.float64)
+    for module, mode in modes:
+        module.training = mode
+    totals = {name: total(found.to(lesson.device)).tolist() for name, found in sums.items()}
     return {f"validation_{name}": sum_ / count if count else 0.0 for name, (sum_, count) in totals.items()}

@@ -10,7 +10,7 @@ from lightning import pytorch as pl
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from carousel.train.processes import total
+from carousel.train.processes import total, world
 from carousel.train.truncation import Truncated, detached
 
 
@@ -73,6 +73,11 @@ class Lesson(pl.LightningModule):
         """What is validated and kept: the model, or its running average."""
         return self.model if self.average is None else self.average.module
 
+    def on_train_start(self) -> None:
+        """A checkpoint's state of the stream belongs on the model's device."""
+        if self.truncation is not None:
+            self.truncation.to(self.device)
+
     def on_train_batch_start(self, batch: Any, number: int) -> None:
         """Set the learning rate."""
         if self.schedule is None:
@@ -92,20 +97,18 @@ class Lesson(pl.LightningModule):
         else:
             found = self.truncation(self.loss, self.model, batch)
         sum_, count = measured(found)
-        if not sum_.isfinite():
+        seen = total(torch.stack([sum_.detach(), count]).double())
+        if not seen[0].isfinite():
             raise FloatingPointError(
-                f"the loss is {float(sum_)} at update {self._update}; lower the learning rate, or clip gradients."
+                f"the loss is {float(seen[0])} at update {self._update}; lower the learning rate, or clip gradients."
             )
-        seen = torch.stack([sum_.detach(), count]).double()
         self._seen = seen if self._seen is None else self._seen + seen
-        if self._processes > 1:
-            return sum_ * self._processes / _some(total(count))
-        return sum_ / _some(count)
+        return sum_ * world()[1] / _some(seen[1]).to(sum_.dtype)
 
     def train_loss(self) -> float:
         """The mean loss since the last call, over all processes; nan where there was no update."""
         seen, self._seen = self._seen, None
-        sum_, count = total(torch.zeros(2, dtype=torch.float64) if seen is None else seen).tolist()
+        sum_, count = (0.0, 0.0) if seen is None else seen.tolist()
         return sum_ / count if count else float("nan")
 
     def validation_step(self, batch: Any, number: int) -> None:
@@ -147,10 +150,6 @@ class Lesson(pl.LightningModule):
         """Go on from there."""
         if self.truncation is not None:
             self.truncation.load_state_dict(checkpoint["truncation"])
-
-    @property
-    def _processes(self) -> int:
-        return self._trainer.world_size if self._trainer is not None else 1
 
     @property
     def _update(self) -> int:

@@ -62,13 +62,14 @@ def own(values: list[Any]) -> Any:
 
 
 def random_state() -> dict[str, Any]:
-    """The random states of Python, NumPy and PyTorch, as numbers and tensors."""
+    """The random states of Python, NumPy and PyTorch on all devices in use, as numbers and tensors."""
     version, words, gauss = random.getstate()
     numpy: Any = np.random.get_state()
     return {
         "python": [version, list(words), gauss],
         "numpy": [numpy[0], torch.from_numpy(numpy[1].astype(np.int64)), *numpy[2:]],
         "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
 
 
@@ -78,4 +79,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(state["torch"])
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from carousel.train.chunks import Chunk
@@ -46,6 +47,13 @@ class Truncated:
             self.kept.popleft()
             self.state = detached(begun[1])
         return found
+
+    def to(self, device: torch.device) -> None:
+        """Move what is kept."""
+        from lightning.fabric.utilities import move_data_to_device
+
+        self.state, kept = move_data_to_device((self.state, list(self.kept)), device)
+        self.kept = deque(kept)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of each process, and the chunks that will be run again."""

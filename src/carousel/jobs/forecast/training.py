@@ -37,7 +37,7 @@ def train(
     """Train the network in place; what is left in it is the best average. Returns what happened.
 
     Raises:
-        JobError: the checkpoint to resume from is damaged, or the strategy will not do.
+        JobError: the checkpoint to resume from is damaged, the strategy will not do, or the loss is not finite.
         KeyboardInterrupt: the user stopped it; with a folder the last epoch's checkpoint stands there.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.01)
@@ -57,7 +57,7 @@ def train(
             strategy=strategy,
             devices=devices,
         )
-    except TrainingError as error:
+    except (TrainingError, FloatingPointError) as error:
         raise JobError(str(error)) from None
     return {
         "epochs": len(history) - 1,
