@@ -59,8 +59,8 @@ def test_a_stream_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path) -> No
     check(tmp_path / "killed", 1, streamed(tmp_path / "whole", 1, False, go_on))
 
 
-def fit(folder: Path, **settings) -> train.Outcome:
-    model = Predictor("lstm")
+def fit(folder: Path, cell: str = "lstm", **settings) -> train.Outcome:
+    model = Predictor(cell)
     lesson = train.Lesson(model, loss, torch.optim.Adam(model.parameters()), truncation=train.Truncated())
     return train.fit(lesson, train.Chunks(*text(), batch_size=3, steps=20), folder=folder, **settings)
 
@@ -74,6 +74,32 @@ def test_more_of_a_finished_training(tmp_path: Path) -> None:
     assert fit(tmp_path / "b", epochs=4, resume=True) == four
     with pytest.raises(train.TrainingError, match="holds a checkpoint; resume, or choose another folder"):
         fit(tmp_path / "b", epochs=4)
+
+
+def test_more_after_a_round_that_was_cut_short(tmp_path: Path) -> None:
+    """The same updates, whatever the rounds are."""
+    rows = []
+    for updates in ((20,), (6, 20), (7, 8, 20)):
+        torch.manual_seed(0)
+        for more in updates:
+            outcome = fit(tmp_path / str(updates), updates=more, every=4, resume=True)
+            assert outcome.best["update"] == more
+        rows.append(outcome)
+    weights = [torch.load(path / "last.ckpt", weights_only=True)["state_dict"] for path in sorted(tmp_path.iterdir())]
+    assert len(weights) == 3
+    for name, value in weights[0].items():
+        assert all(torch.equal(value, other[name]) for other in weights[1:]), name
+    assert [row["update"] for row in rows[1].history] == [0, 4, 6, 10, 14, 18, 20]
+
+
+def test_checkpoints_that_do_not_belong(tmp_path: Path) -> None:
+    fit(tmp_path, epochs=1)
+    with pytest.raises(train.TrainingError, match="another model: model.layer.U_c_l0 was .8, 8., now it is not"):
+        fit(tmp_path, "gru", epochs=2, resume=True)
+    model = Predictor("lstm")
+    other = train.Lesson(model, loss, torch.optim.Adam(model.parameters()))
+    with pytest.raises(train.TrainingError, match="differ in truncation"):
+        train.fit(other, train.Chunks(*text(), batch_size=3, steps=20), epochs=2, folder=tmp_path, resume=True)
 
 
 def test_damaged_checkpoints(tmp_path: Path) -> None:

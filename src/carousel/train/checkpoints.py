@@ -35,5 +35,5 @@ class SafeIO(TorchCheckpointIO):
             return torch.load(path, map_location=map_location, weights_only=True)
         except Exception as error:
             raise TrainingError(
-                f"{path}: damaged checkpoint ({type(error).__name__}); start again without --resume."
+                f"{path}: damaged checkpoint ({type(error).__name__}); start again without resume."
             ) from None

@@ -10,6 +10,7 @@ from lightning import pytorch as pl
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from carousel.train.errors import TrainingError
 from carousel.train.processes import total, world
 from carousel.train.truncation import Truncated, detached
 
@@ -147,7 +148,10 @@ class Lesson(pl.LightningModule):
             checkpoint["truncation"] = self.truncation.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from there. Raises TrainingError if it was written by another lesson."""
+        _check_same(_shapes(self.state_dict()), _shapes(checkpoint["state_dict"]))
+        if (self.truncation is None) != ("truncation" not in checkpoint):
+            raise TrainingError("the checkpoint and this lesson differ in truncation; resume with the same.")
         if self.truncation is not None:
             self.truncation.load_state_dict(checkpoint["truncation"])
 
@@ -175,3 +179,16 @@ def measured(found: Any) -> tuple[Tensor, Tensor]:
 def _some(count: Tensor) -> Tensor:
     """The count, or 1 where there is nothing."""
     return torch.where(count > 0, count, 1)
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _check_same(now: dict[str, tuple[int, ...]], then: dict[str, tuple[int, ...]]) -> None:
+    for name in sorted({*now, *then}):
+        if now.get(name) != then.get(name):
+            raise TrainingError(
+                f"the checkpoint is of another model: {name} was {then.get(name, 'not there')}, now it is "
+                f"{now.get(name, 'not there')}; resume with the same model."
+            )
