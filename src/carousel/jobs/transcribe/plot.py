@@ -20,20 +20,25 @@ def plot_alignment(path: Path, aligned: Aligned) -> None:
     """Write it as a PNG."""
     from matplotlib.figure import Figure
 
-    wide = min(24.0, max(6.0, 0.16 * len(aligned.text) + 3))
-    figure = Figure(figsize=(wide, 4.2), dpi=130, layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    features = aligned.inputs.features
+    features, grey = aligned.inputs.features, None
+    wide, high = min(24.0, max(6.0, 0.16 * len(aligned.text) + 3)), 2.4
+    if not isinstance(features, LogMel):
+        grey = read_grey(aligned.sample.item.path)
+        high = min(3.0, max(0.5, 0.88 * wide * grey.shape[0] / grey.shape[1]))  # pixels about as wide as high
+    figure = Figure(figsize=(wide, high + 2.4), dpi=130, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(high, 1.2))
     if isinstance(features, LogMel):
         _spectrogram(above, aligned, features)
     else:
-        _line(above, aligned)
+        _line(above, grey)
     _characters(above, aligned)
     _outputs(below, aligned)
     unit = "time in seconds" if aligned.ruler.unit == "s" else "pixels from the left"
     below.set_xlabel(unit)
     below.set_xlim(0, aligned.ruler.length)
-    figure.suptitle(aligned.sample.item.path.name, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(
+        f"{aligned.sample.item.path.name}: where the network marks each character", x=0.01, ha="left", fontsize=11
+    )
     figure.savefig(path)
 
 
@@ -45,13 +50,12 @@ def _spectrogram(axis: Any, aligned: Aligned, features: LogMel) -> None:
     middles = band_middles(features.rate, features.bands).numpy()
     shown = [hertz for hertz in TICKS if middles[0] <= hertz <= middles[-1]]
     axis.set_yticks(np.interp(shown, middles, np.arange(features.bands)), [f"{hertz:,}" for hertz in shown])
-    axis.set_ylabel("frequency in hertz")
+    axis.set_ylabel("hertz")
 
 
-def _line(axis: Any, aligned: Aligned) -> None:
-    grey = read_grey(aligned.sample.item.path)
+def _line(axis: Any, grey: Any) -> None:
     axis.imshow(grey, aspect="auto", extent=(0, grey.shape[1], grey.shape[0], 0), cmap="gray", vmin=0, vmax=1)
-    axis.set_ylabel("pixels from the top")
+    axis.set_ylabel("pixels\nfrom the top")
 
 
 def _characters(axis: Any, aligned: Aligned) -> None:
