@@ -85,7 +85,7 @@ def test_one_trial_stands_for_itself(paper, said):
 
 
 def test_a_run_writes_and_tells(command):
-    code, out, err = command("tiny")
+    code, out, err = command("tiny", "--data", "nowhere")  # which it does not read
     assert code == 0, err
     assert {k: len(v) for k, v in trials().items()} == {
         ("still", False): 4,
@@ -300,6 +300,7 @@ def test_the_page_says_all(command, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "experiments", lambda: iter([tiny]))
     text = page.page(Path("results"))
     assert "## A walk that drifts" in text and "| still: no drift | place | 100 (verified) |" in text
+    assert "| [A walk that drifts](#a-walk-that-drifts) | 3 | 1 | 2 | full |" in text
     assert "**ours worse**" in text and "It has nowhere to go." in text and "`carousel reproduce tiny`: " in text
     assert "(quick)" not in text.split("##")[1]  # the full run is there
     assert "![A walk that drifts](../results/tiny.png)" in text
