@@ -39,6 +39,7 @@ EXPERIMENTS: dict[str, str] = {
     "lstm_fcn": "lstm_fcn",
     "time_aware": "time_aware",
     "odyssey": "odyssey",
+    "odyssey_digits": "odyssey_digits",
     "learning_quadratics": "learning_quadratics",
     "modular_arithmetic": "formal",
     "multi_query_recall": "multi_query_recall",

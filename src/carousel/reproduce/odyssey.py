@@ -1,5 +1,7 @@
 """The search space odyssey: the vanilla LSTM and eight ablations, each by random search, on Bach's chorales.
 
+`odyssey_digits` is the same search on speech.
+
 Greff, Srivastava, Koutnik, Steunebrink & Schmidhuber, "LSTM: a search space odyssey", IEEE Transactions on Neural
 Networks and Learning Systems 28(10), 2017, doi:10.1109/TNNLS.2016.2582924. 200 samples a variant: blocks log-uniform
 in [20, 200], learning rate log-uniform in [1e-6, 1e-2], momentum 1 minus log-uniform in [0.01, 1], deviation of the
@@ -15,14 +17,14 @@ steps. What a hyper-parameter explains is the variance of a parabola in it, over
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from carousel.reproduce.data.music import KEYS, Music, Pieces, collate, read, surprise
+from carousel.reproduce.data.music import KEYS, Pieces, collate, read, surprise
 from carousel.reproduce.experiment import (
     AS_PUBLISHED,
     REMEMBERED,
@@ -49,7 +51,6 @@ VARIANTS = {
     "np": "no peepholes",
     "fgr": "full gate recurrence",
 }
-CHANCE = KEYS * math.log(2)
 LEAST = 20  # samples from which shares of variance are told
 
 
@@ -72,80 +73,61 @@ def _log_uniform(u: float, low: float, high: float) -> float:
     return low * (high / low) ** u
 
 
-class Noisy(Composer):
-    """A composer that hears its chords through noise while it learns."""
-
-    def __init__(self, cell: str, hidden_size: int, noise: float):
-        super().__init__(cell, hidden_size)
-        self.noise = noise
-        for weight in self.parameters():
-            nn.init.normal_(weight, std=0.1)
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """The scores, before the logistic function."""
-        return super().forward(x + self.noise * torch.randn_like(x) if self.training else x, lengths)
+def start(model: nn.Module) -> None:
+    """All weights from N(0, 0.1)."""
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.1)
 
 
-def summed(model: Noisy, batch: Pieces) -> Tensor:
-    """What a sequence costs, all steps together."""
-    return surprise(model(batch.x, batch.lengths), batch)[0]
+def search(
+    work: Work,
+    what: str,
+    samples: int,
+    learn: Callable[[Work, dict[str, Any]], tuple[float, float] | None],
+    chance: float,
+) -> Trial:
+    """One search; what is finished of it is kept.
 
-
-def run(work: Work, *, cell: str, samples: int, epochs: int, patience: int) -> list[Trial]:
-    """One search; what is finished of it is kept."""
-    music = read(work.file(JSB))
+    Args:
+        what: the score is called, the less the better.
+        learn: gives the scores in validation and test of a net with these hyper-parameters, None where it diverged.
+        chance: the score of a net that has learned nothing, which one that diverged is given.
+    """
     generator = torch.Generator().manual_seed(work.seed)
     drawn = [sample(generator) for _ in range(samples)]
     found: list[dict[str, Any]] = (work.load() or {"found": []})["found"]
     for k in range(len(found), samples):
         part = work.part(f"sample-{k + 1}", k / samples, (k + 1) / samples)
         torch.manual_seed(work.seed * 1_000_003 + k)
-        found.append(drawn[k] | _learn(part, music, cell, epochs, patience, **drawn[k]))
+        validation, test = learn(part, drawn[k]) or (chance, chance)
+        found.append({**drawn[k], "validation": validation, "test": test})
         work.save({"found": found})
-    return [{**_best(found), **importance(found),
-             "test NLL by learning rate": sorted((one["learning_rate"], one["test"]) for one in found)}]  # fmt: skip
+    by_rate = sorted((one["learning_rate"], one["test"]) for one in found)
+    return {**_best(found, what), **importance(found, chance), f"{what} by learning rate": by_rate}
 
 
-def _learn(
-    work: Work, music: Music, cell: str, epochs: int, patience: int, *, hidden_size: int, learning_rate: float,
-    momentum: float, noise: float,
-) -> dict[str, float]:  # fmt: skip
-    """One sample: its scores, those of chance where training diverged before its first epoch was over."""
-    from carousel.train import Batches, Lesson, Order, Patience, Shuffle
-
-    model = Noisy(cell, hidden_size, noise)
-    nesterov = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum, nesterov=momentum > 0)
-    training = Batches(music.training, Shuffle(len(music.training), 1, work.seed), collate)
-    validation = Batches(music.validation, Order(len(music.validation), MOST), collate)
-    lesson = Lesson(model, summed, nesterov, score=loss)
-    try:
-        outcome = train(work, lesson, training, validation, epochs=epochs, stop=Patience(patience))
-    except FloatingPointError:
-        return {"validation": CHANCE, "test": CHANCE}
-    return {"validation": outcome.best["validation_loss"], "test": score(model, music.test)}
-
-
-def _best(found: Sequence[dict[str, float]]) -> dict[str, float]:
+def _best(found: Sequence[dict[str, float]], what: str) -> dict[str, float]:
     """The sample that did best in validation, and the best tenth."""
     ranked = sorted(found, key=lambda one: one["validation"])
     tenth = ranked[: math.ceil(len(ranked) / 10)]
     chosen = {f"best {name}": ranked[0][name] for name in ("hidden_size", "learning_rate", "momentum", "noise")}
-    return {"test NLL": ranked[0]["test"], "validation NLL": ranked[0]["validation"],
-            "test NLL, best tenth": sum(one["test"] for one in tenth) / len(tenth), **chosen}  # fmt: skip
+    mean = sum(one["test"] for one in tenth) / len(tenth)
+    validation = what.replace("test", "validation")
+    return {what: ranked[0]["test"], validation: ranked[0]["validation"], f"{what}, best tenth": mean, **chosen}
 
 
-def importance(found: Sequence[dict[str, float]]) -> dict[str, float]:
+def importance(found: Sequence[dict[str, float]], chance: float) -> dict[str, float]:
     """The shares of the variance of the logarithm of the test score that learning rate and hidden size explain.
 
     >>> u = np.linspace(0, 1, 40)
     >>> one = [{"hidden_size": 20 + k, "learning_rate": 1e-6 * 10**(4 * a), "momentum": 0.5 + 0.3 * (k % 2),
     ...         "noise": k % 7 / 7, "test": float(np.exp(2 + a))} for k, a in zip(np.arange(40) * 17 % 40, u)]
-    >>> round(importance(one)["explained by learning rate"], 2)
+    >>> round(importance(one, 60.0)["explained by learning rate"], 2)
     1.0
     """
     if len(found) < LEAST:
         return {}
-    score = np.log([min(one["test"], CHANCE) for one in found])
+    score = np.log([min(one["test"], chance) for one in found])
     parts = {
         "learning rate": np.log([one["learning_rate"] for one in found]),
         "hidden size": np.log([one["hidden_size"] for one in found]),
@@ -162,6 +144,50 @@ def _parabola(values: np.ndarray) -> np.ndarray:
     """(N, 2): standardised, and its square, with mean 0."""
     x = (values - values.mean()) / values.std()
     return np.stack([x, x**2 - 1], 1)
+
+
+class Noisy(Composer):
+    """A composer that hears its chords through noise while it learns."""
+
+    def __init__(self, cell: str, hidden_size: int, noise: float):
+        super().__init__(cell, hidden_size)
+        self.noise = noise
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """The scores, before the logistic function."""
+        return super().forward(x + self.noise * torch.randn_like(x) if self.training else x, lengths)
+
+
+def summed(model: Noisy, batch: Pieces) -> Tensor:
+    """What a sequence costs, all steps together."""
+    return surprise(model(batch.x, batch.lengths), batch)[0]
+
+
+def run(work: Work, *, cell: str, samples: int, epochs: int, patience: int) -> list[Trial]:
+    """One search."""
+    from carousel.train import Batches, Lesson, Order, Patience, Shuffle
+
+    music = read(work.file(JSB))
+    training = Batches(music.training, Shuffle(len(music.training), 1, work.seed), collate)
+    validation = Batches(music.validation, Order(len(music.validation), MOST), collate)
+
+    def learn(part: Work, drawn: dict[str, Any]) -> tuple[float, float] | None:
+        model = Noisy(cell, drawn["hidden_size"], drawn["noise"])
+        start(model)
+        lesson = Lesson(model, summed, nesterov(model, drawn), score=loss)
+        try:
+            seen = train(part, lesson, training, validation, epochs=epochs, stop=Patience(patience))
+        except FloatingPointError:
+            return None
+        return seen.best["validation_loss"], score(model, music.test)
+
+    return [search(work, "test NLL", samples, learn, KEYS * math.log(2))]
+
+
+def nesterov(model: nn.Module, drawn: dict[str, Any]) -> torch.optim.Optimizer:
+    """Descent with the rate and the momentum that were drawn."""
+    momentum = drawn["momentum"]
+    return torch.optim.SGD(model.parameters(), lr=drawn["learning_rate"], momentum=momentum, nesterov=momentum > 0)
 
 
 OPTIONS = {"samples": 200, "epochs": 150, "patience": 15}
