@@ -72,7 +72,7 @@ def takes(recordings: Iterable[Recording]) -> Takes:
 def collate(spoken: list[Spoken]) -> Spoken:
     """Side by side."""
     xs, digits, lengths = zip(*spoken, strict=True)
-    return Spoken(pad_sequence(xs), torch.stack(digits), torch.stack(lengths))
+    return Spoken(pad_sequence(list(xs)), torch.stack(digits), torch.stack(lengths))
 
 
 class Listener(nn.Module):
