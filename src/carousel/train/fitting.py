@@ -48,6 +48,7 @@ def fit(
     loggers: Sequence[Any] = (),
     strategy: str = "auto",
     devices: str | int = 1,
+    num_nodes: int = 1,
     accelerator: str = "cpu",
 ) -> Outcome:
     """Train the lesson's model in place; with validation, what is left in it are the best weights.
@@ -64,7 +65,7 @@ def fit(
         resume: go on from the checkpoint in `folder`, to the same bits; where there is none yet, begin.
         progress: where to show how far it is.
         loggers: Lightning's, such as those of `carousel.train.loggers(folder)`.
-        strategy, devices, accelerator: Lightning's.
+        strategy, devices, num_nodes, accelerator: Lightning's.
 
     Raises:
         TrainingError: the checkpoint is damaged or does not belong here, or Lightning refuses the strategy.
@@ -92,7 +93,7 @@ def fit(
     keeper = Keeper(updates, stop, folder, progress)
     exams = None if validation is None else Examination(as_source(validation, "validation"))
     with _quiet(), progress:
-        where = {"accelerator": accelerator, "devices": devices, "strategy": strategy}
+        where = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
         trainer = _trainer(keeper, list(loggers), where)
         try:
             trainer.fit(lesson, Rounds(source, every), exams, ckpt_path=checkpoint)

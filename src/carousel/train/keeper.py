@@ -12,7 +12,7 @@ from torch import Tensor
 
 from carousel.train.checkpoints import CHECKPOINT
 from carousel.train.lesson import Lesson
-from carousel.train.processes import gathered, own, random_state, set_random_state, total
+from carousel.train.processes import gathered, own, random_state, set_random_state, total, world
 from carousel.train.progress import Progress
 from carousel.train.rounds import Rounds
 
@@ -58,6 +58,8 @@ class Keeper(pl.Callback):
         if self.random:
             rounds.load_state_dict(self.place)
         else:
+            if rank := world()[0]:
+                torch.manual_seed(torch.initial_seed() + rank)  # or all would drop the same units
             self._look({"update": 0, "epoch": 0, **_examined(lesson, trainer.val_dataloaders)}, lesson)
             self.random = gathered(random_state())
         self._stop_if_done(trainer)
