@@ -10,7 +10,7 @@ from typing import Any
 
 from carousel.graph.cell import Cell
 from carousel.train.online.code import NONE, NOTHING, Code, Instruction, Space
-from carousel.train.online.derivation import Derivation, derive
+from carousel.train.online.derivation import Derivation, Outer, derive
 from carousel.train.online.primitives import LEAVES
 from carousel.train.online.rules import Rule
 from carousel.train.online.sensitivities import Group, Sensitivities, columns, sensitivities
@@ -100,7 +100,7 @@ class _Assembling:
         shapes = {name: self.shapes[name] for name in self.learned}
         width = g[net.output].width
         kept = {name: self._keep(name, len(start)) for name, start in rule.rows(self.cell, shapes).items()}
-        gradients: list[Instruction] = [self._outer(o) for o in net.outers]
+        gradients: list[Instruction] = self._within_step()
         traces: list[Instruction] = []
         for group, at in zip(self.lines.groups, self.line_places, strict=True):
             traces.append(self._renewal(group, at))
@@ -130,19 +130,25 @@ class _Assembling:
         data["size"] = self.space.size
         return Program(json.dumps(data), self.space.size, self.kept, self.learned, g[net.input].width, width)
 
-    def _outer(self, o) -> Instruction:
-        """The gradient of what an error reaches within the step."""
-        rows = self.g[o.error].width
+    def _within_step(self) -> list[Instruction]:
+        """The gradients of what an error reaches within the step, those of one error together."""
+        found: dict[tuple[int, int], Instruction] = {}
+        for o in self.net.outers:
+            rows, segment = self._met_by(o)
+            if (o.error, rows) not in found:
+                found[o.error, rows] = ["outer", rows, self.code.at(o.error, rows, self.reverse), []]
+            found[o.error, rows][-1].append(segment)
+        return list(found.values())
+
+    def _met_by(self, o: Outer) -> tuple[int, list[int]]:
+        """How many rows of weights an error meets, and where their gradient is."""
         name = self.cell.step.nodes[o.leaf].attr["name"]
         at = self.gradient + self.kept[name][0] - self.weights[0]
         if o.source is None:
-            rows = self.kept[name][1]
-            return ["outer", rows, self.code.at(o.error, rows, self.reverse), [[at, 1, 1, NONE, 1, 0]]]
-        shape = self.shapes[name]
-        rows, width = shape[-2:]
+            return self.kept[name][1], [at, 1, 1, NONE, 1, 0]
+        rows, width = self.shapes[name][-2:]
         u, is_input = self.code.operand(o.source, width, self.reverse)
-        at += o.block * rows * width
-        return ["outer", rows, self.code.at(o.error, rows, self.reverse), [[at, width, 1, u, width, is_input]]]
+        return rows, [at + o.block * rows * width, width, 1, u, width, is_input]
 
     def _segments(self, group: Group, gradient: bool) -> list[list[int]]:
         """Those of the input first."""
