@@ -28,6 +28,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.cells
 	$(BIN)/python -m benchmarks.rivals_of_cells
 	$(BIN)/python -m benchmarks.structured
+	$(BIN)/python -m benchmarks.labelling
 	$(BIN)/python -m benchmarks
 
 # What the registry, the public list and the benchmarks say in the README and docs; docs/cells, a page for each cell.

@@ -18,6 +18,7 @@ from benchmarks import (
     chart,
     floor,
     instructions,
+    labelling,
     loops,
     marks,
     parts,
@@ -292,3 +293,11 @@ def test_instructions_are_reported_per_multiply_add():
     row = instructions.counts()[0]._asdict() | {"work": 1000, "instructions": {"old": 2000, "new": 1500}}
     *_, line = instructions.table("LSTM", "multiply-add", [row])
     assert line.endswith("| 2 | 2 | 2.000 | 1.500 | 0.75 |")
+
+
+def test_recognition_is_measured_beside_peers() -> None:
+    rows = labelling.measure(labelling.CASES[1]._replace(frames=40), seconds=0.01)
+    assert [row["side"] for row in rows][:2] == ["carousel", "fast-ctc-decode"]
+    assert all(row["same"] == labelling.SAMPLES for row in rows)
+    about = dict.fromkeys(("cpu", "date", "torch", "carousel"), "")
+    assert labelling.markdown({"about": about, "rows": rows}).count(f"{labelling.SAMPLES} of") == len(rows)

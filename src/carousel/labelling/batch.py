@@ -146,8 +146,9 @@ def find_faults(frames: Frames, transcripts: Transcripts | None = None) -> dict[
             count, needed, T = (int(v[b]) for v in (transcripts.lengths, transcripts.needed(), frames.lengths))
             found[b] = f"has {T} frames, but its target of {count} labels needs {needed} (equal labels in a row need a "
             found[b] += "blank between them)"
-    finite = frames.log_probs.detach() > LEAST  # False for NaN
-    if not bool(finite.all()):
+    log_probs = frames.log_probs.detach()
+    if log_probs.numel() and not bool(log_probs.min() > LEAST):  # False for NaN, which min() hands on
+        finite = log_probs > LEAST
         for b in (~finite).any(-1).any(0).nonzero().flatten().tolist():
             t = int((~finite[:, b]).any(-1).nonzero()[0])
             found[b] = f"has scores that are not finite, first at frame {t}"

@@ -81,11 +81,11 @@ class BestPathStream:
     def take(self, log_probs: Tensor) -> None:
         values, labels = log_probs.max(-1)
         self._log_prob += values.sum(dtype=torch.float64).item()
-        for t, label in enumerate(labels.tolist(), self._frames):
-            if label not in (self._last, self.blank):
-                self._labels.append(label)
-                self._times.append(t)
-            self._last = label
+        before = torch.cat([labels.new_tensor([self._last]), labels])
+        begun = (labels != before[:-1]) & (labels != self.blank)
+        self._labels += labels[begun].tolist()
+        self._times += (begun.nonzero()[:, 0] + self._frames).tolist()
+        self._last = int(before[-1])
         self._frames += len(labels)
 
     def finish(self) -> list[Hypothesis]:
