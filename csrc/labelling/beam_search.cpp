@@ -93,6 +93,7 @@ struct BeamSearch::Impl {
     std::vector<Candidate> candidates;
     std::vector<int> order;  // labels to try at this frame, the most probable first
     std::vector<int> first_child, next_child;  // places in the beam: those whose parent is in it, too
+    std::vector<LabelModel::State> asked;
     std::vector<int64_t> extended;  // by label: the mark of the entry whose child of that label is in the beam
     int64_t mark = 0, frame = 0;
 
@@ -227,6 +228,7 @@ struct BeamSearch::Impl {
     void grow(const float* y) {
         double least = cut();
         const double hope = std::max(options.bonus, 0.0);
+        if (model) prepare(order.empty() ? kZero : y[order[0]] + hope, least);
         for (size_t i = 0; i < beam.size(); ++i) {
             const Entry& entry = beam[i];
             ++mark;
@@ -245,6 +247,14 @@ struct BeamSearch::Impl {
             }
         }
         cut();
+    }
+
+    // Tells the model which entries could have successors: those whose score and `gain` come up to `least`.
+    void prepare(double gain, double least) {
+        asked.clear();
+        for (const Entry& entry : beam)
+            if (entry.score + gain >= least) asked.push_back(entry.prefix->state);
+        model->prepare(asked);
     }
 
     Entry entry_of(const Candidate& chosen, const float* y) {

@@ -21,7 +21,8 @@ class LabelModel {
     virtual State start() = 0;
     virtual Scored score(State state, int label) = 0;
     virtual double end(State state) = 0;
-    virtual void forget(State) {}  // nobody will ask about this state again
+    virtual void prepare(const std::vector<State>&) {}  // these may be asked about next
+    virtual void forget(State) {}                       // nobody will ask about this state again
 };
 
 // Each label is a word of the n-gram model.

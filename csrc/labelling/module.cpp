@@ -19,10 +19,11 @@ namespace nb = nanobind;
 namespace carousel {
 namespace {
 
-// A Python object with start(), score(state, label) and end(state), asked once about each state and label.
+// A Python object with start(), score(state, label), end(state) and perhaps prepare(states), asked once about each state
+// and label.
 class PythonModel : public LabelModel {
   public:
-    explicit PythonModel(nb::object model) : model_(std::move(model)) {}
+    explicit PythonModel(nb::object model) : model_(std::move(model)), prepares_(nb::hasattr(model_, "prepare")) {}
 
     ~PythonModel() override {
         nb::gil_scoped_acquire held;
@@ -49,6 +50,18 @@ class PythonModel : public LabelModel {
         return nb::cast<double>(model_.attr("end")(states_.at(state)));
     }
 
+    void prepare(const std::vector<State>& states) override {
+        if (!prepares_) return;
+        std::vector<State> unknown;
+        for (State state : states)
+            if (!known_.count(state)) unknown.push_back(state);
+        if (unknown.empty()) return;
+        nb::gil_scoped_acquire held;
+        nb::list given;
+        for (State state : unknown) given.append(states_.at(state));
+        model_.attr("prepare")(given);
+    }
+
     // The state itself stays: the one before may lead to it once more.
     void forget(State state) override {
         auto known = known_.find(state);
@@ -65,6 +78,7 @@ class PythonModel : public LabelModel {
     }
 
     nb::object model_;
+    bool prepares_;
     State next_ = 0;
     std::unordered_map<State, nb::object> states_;
     std::unordered_map<State, std::unordered_map<int, Scored>> known_;

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from carousel.labelling.states import joined, row
+
 
 class LabelModel(nn.Module):
     """Predicts the next label from all labels before it: a `LanguageModel` for `BeamSearch`.
@@ -79,6 +81,21 @@ class LabelModel(nn.Module):
         after, log_probs = state.advanced(self)
         return log_probs[label], _State(after, label)
 
+    def prepare(self, states: Sequence[_State]) -> None:
+        """Takes one step for all states that it will be asked about and was not yet."""
+        new = [state for state in dict.fromkeys(states) if not state.asked and state.before is not None]
+        if len(new) > 1:
+            labels = torch.tensor([state.label for state in new], device=self.readout.weight.device)
+            after, log_probs = self._step(labels, joined([state.before for state in new]))
+            for n, state in enumerate(new):
+                state.asked = row(after, n), log_probs[n]
+
+    def _step(self, labels: Tensor, before: Any) -> tuple[Any, list[list[float]]]:
+        """The layer's state after one label more for each of B samples, and the log-probabilities of what follows."""
+        with torch.no_grad():
+            y, after = self.layer(self.embedding(labels).unsqueeze(0), before)
+            return after, self.readout(y[0]).log_softmax(-1).tolist()
+
     def end(self, state: _State) -> float:
         return state.advanced(self)[1][self.blank]
 
@@ -88,13 +105,12 @@ class _State:
 
     def __init__(self, before: Any, label: int) -> None:
         self.before, self.label = before, label
-        self._after: tuple[Any, list[float]] | None = None
+        self.asked: tuple[Any, list[float]] | None = None
 
     def advanced(self, model: LabelModel) -> tuple[Any, list[float]]:
         """The layer's state after the label, and the log-probabilities of what follows."""
-        if self._after is None:
-            with torch.no_grad():
-                label = torch.tensor([[self.label]], device=model.readout.weight.device)
-                y, after = model.layer(model.embedding(label), self.before)
-                self._after = after, model.readout(y[0, 0]).log_softmax(-1).tolist()
-        return self._after
+        if self.asked is None:
+            label = torch.tensor([self.label], device=model.readout.weight.device)
+            after, log_probs = model._step(label, self.before)
+            self.asked = after, log_probs[0]
+        return self.asked

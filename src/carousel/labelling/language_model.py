@@ -11,7 +11,8 @@ class LanguageModel(Protocol):
     """Scores a transcript label after label. Any object with these four will do.
 
     States are of any type; they are handed back as they are, and none may change when it is used. Log-probabilities are
-    in nats and not positive.
+    in nats and not positive. An object may also have `prepare(states)`: it is called at each frame with the states that
+    may be asked about there, so that a net can take them in one step.
     """
 
     #: The label that ends a word, if a decoder's bonus is to count words; None where it is to count labels.

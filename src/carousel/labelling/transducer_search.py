@@ -14,6 +14,7 @@ from torch import Tensor
 from carousel.labelling.batch import raise_fault
 from carousel.labelling.hypothesis import Hypothesis, Partial
 from carousel.labelling.plain_beam import log_add
+from carousel.labelling.states import joined, row
 from carousel.labelling.transducer import Transducer, Written, check_encoded
 from carousel.layers.inputs import read_lengths
 
@@ -178,10 +179,10 @@ class _Beam:
         """The prediction net's word on transcripts whose beginnings it has read."""
         new = [labels for labels in transcripts if labels not in self.written]
         if new:
-            states = _joined([self.written[labels[:-1]].state for labels in new])
+            states = joined([self.written[labels[:-1]].state for labels in new])
             written = self.net.write(torch.tensor([labels[-1] for labels in new]), states)
             for n, labels in enumerate(new):
-                self.written[labels] = Written(written.output[n : n + 1], _row(written.state, n))
+                self.written[labels] = Written(written.output[n : n + 1], row(written.state, n))
 
 
 class _Greedy:
@@ -248,16 +249,3 @@ def _add(done: dict[Labels, Found], one: Found) -> None:
         times = known.times if known.log_prob >= one.log_prob else one.times
         one = Found(one.labels, log_add(known.log_prob, one.log_prob), times)
     done[one.labels] = one
-
-
-def _joined(states: list) -> object:
-    """States of one sample each, (L, 1, ...), as those of a batch."""
-    if isinstance(states[0], Tensor):
-        return torch.cat(states, 1)
-    return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
-
-
-def _row(state: object, n: int) -> object:
-    if isinstance(state, Tensor):
-        return state[:, n : n + 1]
-    return tuple(part[:, n : n + 1] for part in state)  # type: ignore[attr-defined]
