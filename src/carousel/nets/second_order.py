@@ -30,6 +30,9 @@ class Connection(NamedTuple):
     `gate` is the layer that gates them, each of its units those into one unit of the target, or with `at="source"`
     those out of one unit of the source. From a layer to itself with `memory=True` it is the self-connection of each
     unit, with weight 1.
+
+    >>> Connection("x", "cell", gate="input_gate")
+    Connection(source='x', target='cell', gate='input_gate', at='target', memory=False)
     """
 
     source: str
@@ -40,7 +43,12 @@ class Connection(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Units that are alike: how many (a number or the name of a size), and their activation function."""
+    """Units that are alike: how many (a number or the name of a size), and their activation function.
+
+    >>> from carousel import tanh
+    >>> Units(3, tanh).size
+    3
+    """
 
     size: Size = "hidden_size"
     f: Callable[[Any], Any] = sigmoid
