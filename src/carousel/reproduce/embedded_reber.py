@@ -1,0 +1,131 @@
+"""Predicting the next symbol of the embedded Reber grammar.
+
+Hochreiter & Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997, experiment 1, table 1,
+doi:10.1162/neco.1997.9.8.1735. Its figures of real-time recurrent learning are those of Smith & Zipser (1989), of
+Elman's procedure those of Cleeremans et al. (1989).
+
+256 strings are learned, drawn again and again in random order, the weights change after each symbol; 256 other strings
+are for the test. A net has learned the grammar when, for every string of both sets and at each step, every legal next
+symbol's output is larger than that of every other symbol.
+
+Where the paper leaves it open: the target is the symbol that comes; both sets are tested after every 100 strings
+learned, so the sequences of a trial are a multiple of 100; biases of input gates start as other weights do; three pairs
+of sets are shared by the trials. The plain nets have no biases, as the paper's counts of weights tell: in the first,
+all units, the seven outputs among them, see the input and each other, and gradients are exact; in Elman's, the
+outputs see 15 hidden units, and errors go no further than one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import carousel as ca
+from carousel.reproduce import reber
+from carousel.reproduce.lanes import SETS, Lanes, stream
+from carousel.reproduce.lstm_1997_nets import draw_weights, memory_net
+from carousel.reproduce.sequences import Sequences
+from carousel.reproduce.work import Trial, Work
+
+STRINGS, PAIRS, CHUNK, REACH = 256, 3, 100, 0.2
+
+
+class Sets:
+    """A pair of sets of strings."""
+
+    def __init__(self, seed: int):
+        number = seed % PAIRS
+        self.learned, self.test = (reber.strings(stream(number, SETS, part), STRINGS) for part in range(2))
+
+    def draw(self, random: np.random.Generator, count: int) -> Sequences:
+        """Strings to learn."""
+        return _sequences(reber.take(self.learned, random.integers(STRINGS, size=count)))
+
+    def passed(self, outputs: list[NDArray[np.float64]]) -> bool:
+        """Whether the outputs for both sets are right."""
+        return all(
+            reber.all_legal_first(one[: len(strings.legal)], strings.legal).all()
+            for one, strings in zip(outputs, (self.learned, self.test), strict=True)
+        )
+
+
+def _sequences(strings: reber.Strings) -> Sequences:
+    return Sequences(strings.symbols, strings.next, strings.lengths)
+
+
+def run(work: Work, *, method: str, rate: float, limit: int, **sizes: int) -> list[Trial]:
+    """Learn until both sets of strings are right, or for ``limit`` sequences."""
+    net = NETS[method](work.seeds, rate=rate, **sizes)
+    sets = [Sets(seed) for seed in work.seeds]
+    lanes = Lanes(work, net, [one.draw for one in sets], chunk=CHUNK, limit=limit)
+    lanes.resume()
+    for _ in lanes.learn():
+        outputs = [
+            lanes.predict([_sequences(getattr(sets[n], which)) if n in lanes.active else None for n in range(len(sets))])
+            for which in ("learned", "test")
+        ]
+        for n in list(lanes.active):
+            if sets[n].passed([one[:, n] for one in outputs]):
+                lanes.finish(n, sequences=lanes.seen + CHUNK)
+    return lanes.trials
+
+
+def lstm(seeds: Sequence[int], *, blocks: int, cells: int, rate: float) -> Any:
+    """The paper's net: 264 weights with four blocks of one cell, 276 with three of two."""
+    return memory_net(
+        seeds,
+        inputs=7,
+        outputs=7,
+        blocks=blocks,
+        cells=cells,
+        rate=rate,
+        reach=REACH,
+        biased="io",
+        output_bias=False,
+        starts={"b_o": [-1.0, -2.0, -3.0, -4.0][:blocks]},
+    )
+
+
+@ca.cell(widths={"h": "hidden_size"})
+def fully_recurrent(x, h, p):
+    """Units that all see the input and each other; the first seven are the outputs."""
+    h = ca.sigmoid(p.W @ x + p.U @ h)
+    return ca.slice(h, 0, 7), h
+
+
+@ca.cell
+def elman_1990(x, h, p):
+    """Logistic hidden units without bias; an error stays within the step."""
+    h = ca.sigmoid(p.W @ x + p.U @ ca.stop_gradient(h))
+    return h
+
+
+def rtrl(seeds: Sequence[int], *, hidden: int, rate: float) -> Any:
+    """Real-time recurrent learning: 170 weights with three hidden units, 494 with twelve."""
+    return _plain(seeds, fully_recurrent, 7 + hidden, rate, form="exact")
+
+
+def elman(seeds: Sequence[int], *, hidden: int, rate: float) -> Any:
+    """Elman's procedure: 435 weights with fifteen hidden units."""
+    return _plain(seeds, ca.readout(elman_1990, bias=False), hidden, rate, form="traces", output_size=7)
+
+
+def _plain(seeds: Sequence[int], cell: ca.Cell, units: int, rate: float, **options: Any) -> Any:
+    net = ca.Online(
+        cell,
+        input_size=7,
+        hidden_size=units,
+        rule=ca.SGD(rate),
+        loss="squared error",
+        update="step",
+        nets=len(seeds),
+        **options,
+    )
+    draw_weights(net, seeds, REACH, {})
+    return net
+
+
+NETS = {"lstm": lstm, "rtrl": rtrl, "elman": elman}

@@ -1,0 +1,124 @@
+"""The trials of one setting, nets that learn side by side, each from sequences of its own, until each is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carousel.reproduce.sequences import Sequences, together
+from carousel.reproduce.work import Trial, Work
+
+LEARN, TEST, WEIGHTS, SETS = range(4)  # what a trial's random numbers are for
+Draw = Callable[[np.random.Generator, int], Sequences]
+KEPT_EVERY = 60.0  # seconds
+
+
+def stream(seed: int, purpose: int, *part: int) -> np.random.Generator:
+    """Random numbers of a trial for one purpose, the same whatever else has been drawn."""
+    return np.random.default_rng([seed, purpose, *part])
+
+
+class Lanes:
+    """Nets that learn side by side, one a trial, from the same number of sequences, though each from its own.
+
+    Args:
+        work: seeds, progress, and where to keep the state.
+        net: `carousel.Online` with one net a seed.
+        draw: makes sequences of the task from random numbers; one for all trials, or one each.
+        chunk: sequences that are learned between two looks at the trials.
+        limit: sequences after which trials are given up.
+    """
+
+    def __init__(self, work: Work, net: Any, draw: Draw | Sequence[Draw], *, chunk: int, limit: int):
+        self.work, self.net, self.chunk, self.limit = work, net, chunk, limit
+        self.draw = [draw] * len(work.seeds) if callable(draw) else list(draw)
+        self.trials: list[Trial] = [{"solved": 0} for _ in work.seeds]
+        self.active = list(range(len(work.seeds)))
+        self.seen = 0
+        self.kept: dict[str, Any] = {}  # what the criterion wants to be kept beside
+
+    def learn(self) -> Iterator[tuple[list[Sequences | None], NDArray[np.float64]]]:
+        """Learn chunk by chunk while a trial is active: the sequences of each, and outputs (T, N, K) as they learned."""
+        last = time.monotonic()
+        while self.active and self.seen < self.limit:
+            self.before = self.net.state_dict()
+            drawn = self._draw(self.seen // self.chunk)
+            yield drawn, self._learn(drawn)
+            self.seen += self.chunk
+            self._report()
+            if time.monotonic() - last > KEPT_EVERY:
+                self.keep()
+                last = time.monotonic()
+
+    def resume(self) -> bool:
+        """Take up what an interrupted run left; whether there was something."""
+        state = self.work.load()
+        if state is None:
+            return False
+        self.net.load_state_dict(state["net"])
+        self.trials, self.active, self.seen, self.kept = (state[k] for k in ("trials", "active", "seen", "kept"))
+        return True
+
+    def keep(self) -> None:
+        """Keep everything, for `resume`."""
+        self.work.save(
+            {
+                "net": self.net.state_dict(),
+                "trials": self.trials,
+                "active": self.active,
+                "seen": self.seen,
+                "kept": self.kept,
+            }
+        )
+
+    def go_back(self, drawn: Sequence[Sequences | None], counts: dict[int, int]) -> None:
+        """Learn the chunk once more, in the trials of `counts` only that many sequences of it."""
+        self.net.load_state_dict(self.before)
+        self._learn([_first(d, counts[n]) if d is not None and n in counts else d for n, d in enumerate(drawn)])
+
+    def finish(self, n: int, **results: float) -> None:
+        """Trial n is done."""
+        self.trials[n] |= {"solved": 1, **results}
+        self.active.remove(n)
+
+    def test(self, trials: Sequence[int], count: int, piece: int = 128) -> dict[int, NDArray[np.float64]]:
+        """The errors (count, K) at the ends of fresh sequences, with frozen weights, of each of the trials."""
+        errors: dict[int, list[NDArray[np.float64]]] = {n: [] for n in trials}
+        for part in range(-(-count // piece)):
+            size = min(piece, count - part * piece)
+            drawn = [
+                self.draw[n](stream(seed, TEST, part), size) if n in errors else None
+                for n, seed in enumerate(self.work.seeds)
+            ]
+            outputs = self.predict(drawn)
+            for n, found in errors.items():
+                found.append(drawn[n].errors(outputs[: len(drawn[n].inputs), n]))  # type: ignore[union-attr, arg-type]
+        return {n: np.concatenate(found) for n, found in errors.items()}
+
+    def predict(self, drawn: Sequence[Sequences | None]) -> NDArray[np.float64]:
+        """Outputs (T, N, K) with frozen weights."""
+        beside = together(drawn)
+        return self.net.predict(beside.inputs, starts=beside.starts, lengths=beside.lengths).numpy()
+
+    def _draw(self, part: int) -> list[Sequences | None]:
+        seeds = enumerate(self.work.seeds)
+        return [self.draw[n](stream(s, LEARN, part), self.chunk) if n in self.active else None for n, s in seeds]
+
+    def _learn(self, drawn: Sequence[Sequences | None]) -> NDArray[np.float64]:
+        return self.net.learn(**together(drawn)._asdict()).numpy()
+
+    def _report(self) -> None:
+        all_of = len(self.trials)
+        solved = all_of - len(self.active)
+        done = max(self.seen / self.limit, solved / all_of)
+        self.work.progress(done, f"{self.seen:,} sequences, {solved} of {all_of} solved")
+
+
+def _first(drawn: Sequences, count: int) -> Sequences:
+    steps = drawn.steps(count)
+    targets = drawn.targets[: count if drawn.only_at_ends else steps]
+    return Sequences(drawn.inputs[:steps], targets, drawn.lengths[:count])

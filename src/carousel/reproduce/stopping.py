@@ -1,0 +1,54 @@
+"""Runs trials side by side until their most recent sequences were learned, and tests each at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from carousel.reproduce.criteria import MostRecent
+from carousel.reproduce.lanes import Lanes
+from carousel.reproduce.sequences import Sequences
+from carousel.reproduce.work import Trial
+
+TESTED = 2_560  # fresh sequences, in all experiments of the 1997 paper that report a test
+
+
+def until_most_recent(lanes: Lanes, criterion: MostRecent, *, tested: int = TESTED) -> list[Trial]:
+    """Learn until each trial's most recent sequences meet the criterion; stop it at that very sequence and test it."""
+    if lanes.resume():
+        criterion.restore(lanes.kept)
+    for drawn, outputs in lanes.learn():
+        worst, means = errors_of(drawn, outputs)
+        first = criterion.first(worst, means)
+        met = {n: count for n in lanes.active if (count := first[n]) is not None}
+        if met:
+            lanes.go_back(drawn, met)
+            _finish(lanes, met, criterion, tested)
+        lanes.kept = criterion.state()
+    return lanes.trials
+
+
+def errors_of(drawn: Sequence[Sequences | None], outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, k) the worst and the mean error of each sequence; endless where a trial learned none."""
+    size = max(len(one.lengths) for one in drawn if one is not None)
+    worst, means = np.full((len(drawn), size), np.inf), np.zeros((len(drawn), size))
+    for n, one in enumerate(drawn):
+        if one is not None:
+            errors = one.errors(outputs[: len(one.inputs), n])
+            worst[n] = one.each(errors.max(axis=1), np.maximum)
+            means[n] = one.each(errors.mean(axis=1), np.add)
+            if not one.only_at_ends:
+                means[n] /= one.lengths
+    return worst, means
+
+
+def _finish(lanes: Lanes, met: dict[int, int], criterion: MostRecent, tested: int) -> None:
+    errors = lanes.test(list(met), tested) if tested else {}
+    for n, count in met.items():
+        results: dict[str, float] = {"sequences": lanes.seen + count}
+        if tested:
+            results["wrong"] = int((errors[n].max(axis=1) >= criterion.tolerance).sum())
+            results["squared error"] = float((errors[n] ** 2).mean())
+            results["error"] = float(errors[n].mean())
+        lanes.finish(n, **results)
