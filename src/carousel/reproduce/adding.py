@@ -7,10 +7,12 @@ A sequence has T to T + T/10 pairs of a number and a marker. One of the first te
 first T/2 - 1 others; the first and the last pair have the marker -1, all others 0. The target at the end is
 0.5 + (X1 + X2) / 4 of the two marked numbers, from -1 to 1, or X1 X2, from 0 to 1.
 
-Where the paper leaves it open: the first pair keeps its marker -1 when it is drawn as a marked one, and then adds 0
-(multiplies by 1), as the paper says of X1 itself; lengths are drawn uniformly; the average training error is the mean
-absolute error of the 2,000 most recent sequences; sequences are counted to the moment when training stops, those
-2,000 included. The squared error is the mean over 2,560 fresh sequences.
+Where the paper leaves it open: when the first pair is a marked one, its number is 0 (1 for the product), as the paper
+says, and its marker is 1, not -1: otherwise 2 to 4 of 100 sequences stay wrong even after 280,000. The output unit is
+linear: with a logistic one the sums near 0 and 1 are not reached, and 5 of 1,000 sequences are still wrong at 120,000,
+where the paper's nets have long stopped. Lengths are drawn uniformly; the average training error is the mean absolute
+error of the 2,000 most recent sequences; sequences are counted to the moment when training stops, those 2,000 included.
+Numbers are in single precision: in double precision ten trials stopped at the same sequences.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
+import carousel as ca
 from carousel.reproduce.criteria import MostRecent
-from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
+from carousel.reproduce.experiment import Experiment, Figure, Quick, Setting
+from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED, SQUARED, WRONG
 from carousel.reproduce.lanes import Draw, Lanes
 from carousel.reproduce.lstm_1997_nets import memory_net
 from carousel.reproduce.sequences import Sequences
@@ -42,10 +47,10 @@ def marked_pairs(steps: int, *, multiply: bool = False) -> Draw:
         first = random.integers(10, size=count)
         second = random.integers(steps // 2 - 1, size=count)
         second += second >= first
-        for place in (first, second):
-            pairs[starts + place, 1] = 1.0
+        pairs[starts[(first == 0) | (second == 0)], 0] = neutral
         pairs[starts, 1] = pairs[starts + lengths - 1, 1] = -1.0
-        x1, x2 = (np.where(place == 0, neutral, pairs[starts + place, 0]) for place in (first, second))
+        pairs[starts + first, 1] = pairs[starts + second, 1] = 1.0
+        x1, x2 = pairs[starts + first, 0], pairs[starts + second, 0]
         targets = x1 * x2 if multiply else 0.5 + (x1 + x2) / 4
         return Sequences(pairs, targets[:, None], lengths)
 
@@ -64,9 +69,58 @@ def run(work: Work, *, steps: int, multiply: bool = False, rate: float, wrong: i
         reach=0.1,
         biased="ioc",
         output_bias=True,
+        output=ca.identity,
         starts={"b_i": [-3.0, -6.0]},
+        dtype=torch.float32,
     )
     lanes = Lanes(work, net, marked_pairs(steps, multiply=multiply), chunk=max(20_000 // steps, 10), limit=limit)
     mean = math.inf if multiply else 0.01
     criterion = MostRecent(len(work.seeds), RECENT, TOLERANCE, wrong=wrong, mean=mean)
     return until_most_recent(lanes, criterion)
+
+
+def _adding(steps: int, sequences: float, wrong: float, limit: int) -> Setting:
+    return Setting(
+        f"T{steps}",
+        f"T = {steps:,}",
+        {"steps": steps, "rate": 0.5, "wrong": 0, "limit": limit},
+        paper={"sequences": Figure(sequences), "wrong": Figure(wrong)},
+    )
+
+
+def _multiplication(most: int, sequences: float, wrong: float, squared: float) -> Setting:
+    return Setting(
+        f"wrong{most}",
+        f"fewer than {most} of 2,000 wrong",
+        {"steps": 100, "multiply": True, "rate": 0.1, "wrong": most - 1, "limit": 5_000_000},
+        paper={"sequences": Figure(sequences), "wrong": Figure(wrong), "squared error": Figure(squared)},
+    )
+
+
+adding = Experiment(
+    "adding",
+    "Adding two marked numbers (experiment 4)",
+    CITATION,
+    run,
+    [SEQUENCES, SOLVED, WRONG],
+    [
+        _adding(100, 74_000, 1, 2_000_000),
+        _adding(500, 209_000, 0, 4_000_000),
+        _adding(1_000, 853_000, 1, 8_000_000),
+    ],
+    trials=10,
+    quick=Quick(4, "T = 100 alone, four trials", ("T100",)),
+    together=None,
+)
+
+multiplication = Experiment(
+    "multiplication",
+    "Multiplying two marked numbers (experiment 5)",
+    CITATION,
+    run,
+    [SEQUENCES, SOLVED, WRONG, SQUARED],
+    [_multiplication(140, 482_000, 139, 0.0223), _multiplication(13, 1_273_000, 14, 0.0139)],
+    trials=10,
+    quick=Quick(4, "four trials of the easier stop", ("wrong140",)),
+    together=None,
+)

@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import carousel as ca
 from carousel.reproduce import reber
-from carousel.reproduce.lanes import SETS, Lanes, stream
+from carousel.reproduce.experiment import Experiment, Figure, Quick, Setting
+from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
+from carousel.reproduce.lanes import SETS, Lanes, Learned, stream
 from carousel.reproduce.lstm_1997_nets import draw_weights, memory_net
 from carousel.reproduce.sequences import Sequences
 from carousel.reproduce.work import Trial, Work
@@ -38,18 +39,19 @@ class Sets:
 
     def __init__(self, seed: int):
         number = seed % PAIRS
-        self.learned, self.test = (reber.strings(stream(number, SETS, part), STRINGS) for part in range(2))
+        self.strings = [reber.strings(stream(number, SETS, part), STRINGS) for part in range(2)]
 
     def draw(self, random: np.random.Generator, count: int) -> Sequences:
         """Strings to learn."""
-        return _sequences(reber.take(self.learned, random.integers(STRINGS, size=count)))
+        return _sequences(reber.take(self.strings[0], random.integers(STRINGS, size=count)))
 
-    def passed(self, outputs: list[NDArray[np.float64]]) -> bool:
-        """Whether the outputs for both sets are right."""
-        return all(
-            reber.all_legal_first(one[: len(strings.legal)], strings.legal).all()
-            for one, strings in zip(outputs, (self.learned, self.test), strict=True)
-        )
+    def sequences(self, part: int) -> Sequences:
+        """All strings of the set to learn (0) or of the test set (1)."""
+        return _sequences(self.strings[part])
+
+    def right(self, part: int, outputs: Learned) -> bool:
+        """Whether the outputs for that set are right at every step of every string."""
+        return bool(outputs and reber.all_legal_first(outputs[1], self.strings[part].legal).all())
 
 
 def _sequences(strings: reber.Strings) -> Sequences:
@@ -63,12 +65,12 @@ def run(work: Work, *, method: str, rate: float, limit: int, **sizes: int) -> li
     lanes = Lanes(work, net, [one.draw for one in sets], chunk=CHUNK, limit=limit)
     lanes.resume()
     for _ in lanes.learn():
-        outputs = [
-            lanes.predict([_sequences(getattr(sets[n], which)) if n in lanes.active else None for n in range(len(sets))])
-            for which in ("learned", "test")
+        both = [
+            lanes.predict([one.sequences(i) if n in lanes.active else None for n, one in enumerate(sets)])
+            for i in (0, 1)
         ]
         for n in list(lanes.active):
-            if sets[n].passed([one[:, n] for one in outputs]):
+            if all(sets[n].right(i, learned[n]) for i, learned in enumerate(both)):
                 lanes.finish(n, sequences=lanes.seen + CHUNK)
     return lanes.trials
 
@@ -129,3 +131,45 @@ def _plain(seeds: Sequence[int], cell: ca.Cell, units: int, rate: float, **optio
 
 
 NETS = {"lstm": lstm, "rtrl": rtrl, "elman": elman}
+
+
+def _setting(name: str, title: str, options: dict[str, Any], solved: float | None, sequences: float | None) -> Setting:
+    found = {"solved": solved, "sequences": sequences}
+    return Setting(
+        name, title, options, paper={key: Figure(value) for key, value in found.items() if value is not None}
+    )
+
+
+def _memory(blocks: int, cells: int, rate: float, solved: float, sequences: float) -> Setting:
+    options = {"method": "lstm", "blocks": blocks, "cells": cells, "rate": rate, "limit": LIMIT}
+    title = f"LSTM, {blocks} blocks of {cells}, rate {rate}"
+    return _setting(f"lstm-{blocks}x{cells}-{rate}", title, options, solved, sequences)
+
+
+def _other(method: str, title: str, hidden: int, rate: float, solved: float | None, sequences: float | None) -> Setting:
+    options = {"method": method, "hidden": hidden, "rate": rate, "limit": 2 * LIMIT}
+    return _setting(f"{method}-{hidden}", f"{title}, {hidden} hidden units", options, solved, sequences)
+
+
+LIMIT = 100_000
+
+embedded_reber = Experiment(
+    "embedded_reber",
+    "Embedded Reber grammar (experiment 1)",
+    CITATION,
+    run,
+    [SEQUENCES, SOLVED],
+    [
+        _memory(4, 1, 0.1, 1.0, 39_740),
+        _memory(3, 2, 0.1, 1.0, 21_730),
+        _memory(3, 2, 0.2, 0.97, 14_060),
+        _memory(4, 1, 0.5, 0.97, 9_500),
+        _memory(3, 2, 0.5, 1.0, 8_440),
+        _other("rtrl", "real-time recurrent learning", 3, 0.05, None, 173_000),
+        _other("rtrl", "real-time recurrent learning", 12, 0.1, None, 25_000),
+        _other("elman", "Elman's procedure", 15, 0.1, 0.0, None),
+    ],
+    trials=30,
+    quick=Quick(8, "three blocks of two at the rate 0.5 alone, eight trials", ("lstm-3x2-0.5",)),
+    together=None,
+)

@@ -14,6 +14,7 @@ from carousel.reproduce.work import Trial, Work
 
 LEARN, TEST, WEIGHTS, SETS = range(4)  # what a trial's random numbers are for
 Draw = Callable[[np.random.Generator, int], Sequences]
+Learned = tuple[Sequences, NDArray[np.float64]] | None  # a trial's sequences and its outputs at their targets
 KEPT_EVERY = 60.0  # seconds
 
 
@@ -41,13 +42,12 @@ class Lanes:
         self.seen = 0
         self.kept: dict[str, Any] = {}  # what the criterion wants to be kept beside
 
-    def learn(self) -> Iterator[tuple[list[Sequences | None], NDArray[np.float64]]]:
-        """Learn chunk by chunk while a trial is active: the sequences of each, and outputs (T, N, K) as they learned."""
+    def learn(self) -> Iterator[list[Learned]]:
+        """Learn chunk by chunk while a trial is active: the sequences of each, and the outputs as it learned."""
         last = time.monotonic()
         while self.active and self.seen < self.limit:
             self.before = self.net.state_dict()
-            drawn = self._draw(self.seen // self.chunk)
-            yield drawn, self._learn(drawn)
+            yield self._learn(self._draw(self.seen // self.chunk))
             self.seen += self.chunk
             self._report()
             if time.monotonic() - last > KEPT_EVERY:
@@ -75,10 +75,10 @@ class Lanes:
             }
         )
 
-    def go_back(self, drawn: Sequence[Sequences | None], counts: dict[int, int]) -> None:
+    def go_back(self, learned: Sequence[Learned], counts: dict[int, int]) -> None:
         """Learn the chunk once more, in the trials of `counts` only that many sequences of it."""
         self.net.load_state_dict(self.before)
-        self._learn([_first(d, counts[n]) if d is not None and n in counts else d for n, d in enumerate(drawn)])
+        self._learn([one and one[0].first(counts.get(n, self.chunk)) for n, one in enumerate(learned)])
 
     def finish(self, n: int, **results: float) -> None:
         """Trial n is done."""
@@ -94,31 +94,28 @@ class Lanes:
                 self.draw[n](stream(seed, TEST, part), size) if n in errors else None
                 for n, seed in enumerate(self.work.seeds)
             ]
-            outputs = self.predict(drawn)
-            for n, found in errors.items():
-                found.append(drawn[n].errors(outputs[: len(drawn[n].inputs), n]))  # type: ignore[union-attr, arg-type]
+            for n, one in enumerate(self.predict(drawn)):
+                if one is not None:
+                    errors[n].append(one[0].errors(one[1]))
         return {n: np.concatenate(found) for n, found in errors.items()}
 
-    def predict(self, drawn: Sequence[Sequences | None]) -> NDArray[np.float64]:
-        """Outputs (T, N, K) with frozen weights."""
+    def predict(self, drawn: Sequence[Sequences | None]) -> list[Learned]:
+        """The outputs with frozen weights, where there are targets."""
         beside = together(drawn)
-        return self.net.predict(beside.inputs, starts=beside.starts, lengths=beside.lengths).numpy()
+        y = self.net.predict(beside.inputs, starts=beside.starts, lengths=beside.lengths)
+        return [one and (one, beside.outputs(y, n)) for n, one in enumerate(drawn)]
 
     def _draw(self, part: int) -> list[Sequences | None]:
         seeds = enumerate(self.work.seeds)
         return [self.draw[n](stream(s, LEARN, part), self.chunk) if n in self.active else None for n, s in seeds]
 
-    def _learn(self, drawn: Sequence[Sequences | None]) -> NDArray[np.float64]:
-        return self.net.learn(**together(drawn)._asdict()).numpy()
+    def _learn(self, drawn: Sequence[Sequences | None]) -> list[Learned]:
+        beside = together(drawn)
+        y = self.net.learn(beside.inputs, beside.targets, beside.when, beside.starts, beside.lengths)
+        return [one and (one, beside.outputs(y, n)) for n, one in enumerate(drawn)]
 
     def _report(self) -> None:
         all_of = len(self.trials)
         solved = all_of - len(self.active)
         done = max(self.seen / self.limit, solved / all_of)
         self.work.progress(done, f"{self.seen:,} sequences, {solved} of {all_of} solved")
-
-
-def _first(drawn: Sequences, count: int) -> Sequences:
-    steps = drawn.steps(count)
-    targets = drawn.targets[: count if drawn.only_at_ends else steps]
-    return Sequences(drawn.inputs[:steps], targets, drawn.lengths[:count])

@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from carousel.reproduce.criteria import MostRecent
+from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
+from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
 from carousel.reproduce.lanes import Draw, Lanes
 from carousel.reproduce.lstm_1997_nets import memory_net
 from carousel.reproduce.sequences import Sequences
@@ -60,3 +62,35 @@ def run(work: Work, *, lag: int, distractors: int, rate: float, limit: int) -> l
             trial["sequences with the run"] = trial["sequences"]
             trial["sequences"] -= RUN
     return trials
+
+
+def _setting(lag: int, distractors: int, sequences: float) -> Setting:
+    return Setting(
+        f"q{lag}-p{distractors}",
+        f"q = {lag:,}, p = {distractors:,}",
+        {"lag": lag, "distractors": distractors, "rate": 0.01, "limit": 1_000_000},
+        paper={"sequences": Figure(sequences), "solved": Figure(1.0)},
+    )
+
+
+long_lag_2c = Experiment(
+    "long_lag_2c",
+    "Very long lags among distractors (experiment 2c)",
+    CITATION,
+    run,
+    [SEQUENCES, SOLVED, Measure("sequences with the run", "lower"), Measure("wrong", "lower", "count")],
+    [
+        _setting(50, 50, 30_000),
+        _setting(100, 100, 31_000),
+        _setting(200, 200, 33_000),
+        _setting(500, 500, 38_000),
+        _setting(1_000, 1_000, 49_000),
+        _setting(1_000, 500, 49_000),
+        _setting(1_000, 200, 75_000),
+        _setting(1_000, 100, 135_000),
+        _setting(1_000, 50, 203_000),
+    ],
+    trials=20,
+    quick=Quick(8, "q = 50, p = 50 alone, eight trials", ("q50-p50",)),
+    together=None,
+)

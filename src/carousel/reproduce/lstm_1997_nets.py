@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,9 @@ def memory_net(
     reach: float,
     biased: str,
     output_bias: bool,
+    output: Callable[[Any], Any] = ca.sigmoid,
     starts: dict[str, Sequence[float]] | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> Any:
     """Blocks of cells below outputs that see the cells alone; one net a seed.
 
@@ -38,7 +40,7 @@ def memory_net(
     """
     cell = ca.cells.lstm_1997.with_(truncate=True, biased=biased)
     net = ca.Online(
-        ca.readout(cell, output=ca.sigmoid, sees=("h",), bias=output_bias),
+        ca.readout(cell, output=output, sees=("h",), bias=output_bias),
         input_size=inputs,
         hidden_size=blocks * cells,
         blocks=blocks,
@@ -48,6 +50,7 @@ def memory_net(
         form="traces",
         update="step",
         nets=len(seeds),
+        dtype=dtype,
     )
     draw_weights(net, seeds, reach, starts or {})
     return net

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
+Numbers = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 class Sequences(NamedTuple):
@@ -24,15 +26,15 @@ class Sequences(NamedTuple):
 
     inputs: Array
     targets: Array
-    lengths: NDArray[np.int64]
+    lengths: Indices
 
     @property
-    def ends(self) -> NDArray[np.int64]:
+    def ends(self) -> Indices:
         """(k,) the index of each one's last step."""
         return np.cumsum(self.lengths) - 1
 
     @property
-    def starts(self) -> NDArray[np.int64]:
+    def starts(self) -> Indices:
         """(k,) the index of each one's first step."""
         return self.ends - self.lengths + 1
 
@@ -41,14 +43,14 @@ class Sequences(NamedTuple):
         """Whether targets are one a sequence."""
         return len(self.targets) == len(self.lengths)
 
-    def steps(self, count: int) -> int:
-        """How many steps the first ``count`` of the sequences have."""
-        return int(self.lengths[:count].sum())
+    def first(self, count: int) -> Sequences:
+        """The first ``count`` of the sequences."""
+        steps = int(self.lengths[:count].sum())
+        targets = self.targets[: count if self.only_at_ends else steps]
+        return Sequences(self.inputs[:steps], targets, self.lengths[:count])
 
-    def errors(self, outputs: Array) -> NDArray[np.float64]:
-        """(S, K) how far outputs (S, K) are from the targets; (k, K) where targets are one a sequence."""
-        if self.only_at_ends:
-            outputs = outputs[self.ends]
+    def errors(self, outputs: Numbers) -> Numbers:
+        """How far outputs are from the targets, both (S, K), or (k, K) where targets are one a sequence."""
         if self.targets.ndim == outputs.ndim:
             return np.abs(self.targets - outputs)
         wrong = np.abs(outputs)
@@ -56,50 +58,69 @@ class Sequences(NamedTuple):
         wrong[chosen] = np.abs(1 - outputs[chosen])
         return wrong
 
-    def each(self, steps: NDArray[np.float64], how: np.ufunc) -> NDArray[np.float64]:
-        """(k,) one number a sequence, from one a step with a target: their sum, or the largest."""
-        return steps if self.only_at_ends else how.reduceat(steps, self.starts)
+    def each(self, errors: Numbers, how: np.ufunc) -> Numbers:
+        """(k,) one number a sequence, from one for each target: their sum, or the largest."""
+        return errors if self.only_at_ends else how.reduceat(errors, self.starts)
 
 
 class Together(NamedTuple):
-    """The sequences of N trials side by side, as `carousel.Online` takes them: T steps, each trial its own lengths."""
+    """The sequences of N trials side by side, as `carousel.Online` takes them: T steps, each trial its own lengths.
+
+    Where targets are at the ends of sequences alone, the trials' sequences end at the same steps, which costs least.
+    `rows` are the steps at which each trial has targets.
+    """
 
     inputs: Tensor
     targets: Tensor
     when: Tensor | None
     starts: Tensor
     lengths: Tensor
+    rows: list[Indices]
+
+    def outputs(self, y: Tensor, trial: int) -> Numbers:
+        """Those of the outputs y (T, N, K) that have a target, of one trial."""
+        return y.numpy()[self.rows[trial], trial]
 
 
 def together(trials: Sequence[Sequences | None]) -> Together:
     """Put those of each trial beside each other; a trial with None takes no step.
 
     >>> one = Sequences(np.array([0, 1, 2]), np.array([1, 0]), np.array([1, 2]))
-    >>> beside = together([one, None])
-    >>> beside.inputs.tolist(), beside.lengths.tolist()
-    ([[0, -1], [1, -1], [2, -1]], [3, 0])
-    >>> beside.when[:, 0].tolist(), beside.starts[:, 0].tolist()
-    ([True, False, True], [True, True, False])
+    >>> two = Sequences(np.array([3, 4, 5]), np.array([0, 1]), np.array([2, 1]))
+    >>> beside = together([one, two, None])
+    >>> beside.inputs.T.tolist(), beside.lengths.tolist()
+    ([[-1, 0, 1, 2], [3, 4, -1, 5], [-1, -1, -1, -1]], [4, 4, 0])
+    >>> beside.when.T.tolist()[0], beside.starts.T.tolist()[0]
+    ([False, True, False, True], [False, True, True, False])
     """
-    model = next(trial for trial in trials if trial is not None)
-    lengths = np.array([0 if trial is None else len(trial.inputs) for trial in trials])
-    shape = (int(lengths.max()), len(trials))
-    inputs = _room(model.inputs, shape)
-    targets = _room(model.targets, shape)
-    starts, when = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    for n, trial in enumerate(trials):
-        if trial is not None:
-            inputs[: lengths[n], n] = trial.inputs
-            targets[trial.ends if trial.only_at_ends else slice(lengths[n]), n] = trial.targets
-            starts[trial.starts, n] = True
-            when[trial.ends, n] = True
-    return Together(
-        torch.from_numpy(inputs),
-        torch.from_numpy(targets),
-        torch.from_numpy(when) if model.only_at_ends else None,
-        torch.from_numpy(starts),
-        torch.from_numpy(lengths),
-    )
+    present = [(n, trial) for n, trial in enumerate(trials) if trial is not None]
+    model = present[0][1]
+    slots = np.cumsum(_longest([trial.lengths for _, trial in present])) - 1  # where sequences end, if all end together
+    placed = {n: _placed(trial, slots) if model.only_at_ends else np.arange(len(trial.inputs)) for n, trial in present}
+    shape = (1 + max(int(places[-1]) for places in placed.values()), len(trials))
+    inputs, targets = _room(model.inputs, shape), _room(model.targets, shape)
+    starts, when, lengths = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool), np.zeros(len(trials), np.int64)
+    rows: list[Indices] = [np.zeros(0, np.int64)] * len(trials)
+    for n, trial in present:
+        places = placed[n]
+        rows[n] = places[trial.ends] if trial.only_at_ends else places
+        inputs[places, n], targets[rows[n], n] = trial.inputs, trial.targets
+        starts[places[trial.starts], n], when[rows[n], n], lengths[n] = True, True, places[-1] + 1
+    marks = torch.from_numpy(when) if model.only_at_ends else None
+    return Together(*map(torch.from_numpy, (inputs, targets)), marks, *map(torch.from_numpy, (starts, lengths)), rows)
+
+
+def _longest(lengths: list[Indices]) -> Indices:
+    """The length of the longest of each trial's first sequences, of its second ones, ..."""
+    longest = np.zeros(max(map(len, lengths)), dtype=np.int64)
+    for one in lengths:
+        longest[: len(one)] = np.maximum(longest[: len(one)], one)
+    return longest
+
+
+def _placed(trial: Sequences, slots: Indices) -> Indices:
+    """Where each step comes, when the sequences end at the given steps."""
+    return np.arange(len(trial.inputs)) + np.repeat(slots[: len(trial.lengths)] - trial.ends, trial.lengths)
 
 
 def _room(like: Array, shape: tuple[int, int]) -> Array:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from carousel.reproduce.criteria import MostRecent
-from carousel.reproduce.lanes import Lanes
-from carousel.reproduce.sequences import Sequences
+from carousel.reproduce.lanes import Lanes, Learned
+from carousel.reproduce.sequences import Numbers
 from carousel.reproduce.work import Trial
 
 TESTED = 2_560  # fresh sequences, in all experiments of the 1997 paper that report a test
@@ -18,28 +18,28 @@ def until_most_recent(lanes: Lanes, criterion: MostRecent, *, tested: int = TEST
     """Learn until each trial's most recent sequences meet the criterion; stop it at that very sequence and test it."""
     if lanes.resume():
         criterion.restore(lanes.kept)
-    for drawn, outputs in lanes.learn():
-        worst, means = errors_of(drawn, outputs)
+    for learned in lanes.learn():
+        worst, means = errors_of(learned)
         first = criterion.first(worst, means)
         met = {n: count for n in lanes.active if (count := first[n]) is not None}
         if met:
-            lanes.go_back(drawn, met)
+            lanes.go_back(learned, met)
             _finish(lanes, met, criterion, tested)
         lanes.kept = criterion.state()
     return lanes.trials
 
 
-def errors_of(drawn: Sequence[Sequences | None], outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def errors_of(learned: Sequence[Learned]) -> tuple[Numbers, Numbers]:
     """(N, k) the worst and the mean error of each sequence; endless where a trial learned none."""
-    size = max(len(one.lengths) for one in drawn if one is not None)
-    worst, means = np.full((len(drawn), size), np.inf), np.zeros((len(drawn), size))
-    for n, one in enumerate(drawn):
-        if one is not None:
-            errors = one.errors(outputs[: len(one.inputs), n])
-            worst[n] = one.each(errors.max(axis=1), np.maximum)
-            means[n] = one.each(errors.mean(axis=1), np.add)
-            if not one.only_at_ends:
-                means[n] /= one.lengths
+    size = max(len(one[0].lengths) for one in learned if one)
+    worst, means = np.full((len(learned), size), np.inf), np.zeros((len(learned), size))
+    for n, one in enumerate(learned):
+        if one:
+            drawn, errors = one[0], one[0].errors(one[1])
+            worst[n] = drawn.each(errors.max(axis=1), np.maximum)
+            means[n] = drawn.each(errors.mean(axis=1), np.add)
+            if not drawn.only_at_ends:
+                means[n] /= drawn.lengths
     return worst, means
 
 

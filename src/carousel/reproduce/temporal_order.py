@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from carousel.reproduce.criteria import MostRecent
+from carousel.reproduce.experiment import Experiment, Figure, Quick, Setting
+from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED, WRONG
 from carousel.reproduce.lanes import Draw, Lanes
 from carousel.reproduce.lstm_1997_nets import memory_net
 from carousel.reproduce.sequences import Sequences
@@ -62,3 +64,29 @@ def run(work: Work, *, symbols: int, rate: float, limit: int) -> list[Trial]:
     )
     lanes = Lanes(work, net, ordered(symbols), chunk=200, limit=limit)
     return until_most_recent(lanes, MostRecent(len(work.seeds), RECENT, TOLERANCE, mean=0.1))
+
+
+def _setting(name: str, symbols: int, rate: float, trials: int, sequences: float, wrong: float, limit: int) -> Setting:
+    return Setting(
+        name,
+        f"{symbols} symbols, {2**symbols} orders",
+        {"symbols": symbols, "rate": rate, "limit": limit},
+        paper={"sequences": Figure(sequences), "wrong": Figure(wrong)},
+        trials=trials,
+    )
+
+
+temporal_order = Experiment(
+    "temporal_order",
+    "Telling the order of symbols far apart (experiment 6)",
+    CITATION,
+    run,
+    [SEQUENCES, SOLVED, WRONG],
+    [
+        _setting("6a", 2, 0.5, 20, 31_390, 1, 500_000),
+        _setting("6b", 3, 0.1, 10, 571_100, 2, 3_000_000),
+    ],
+    trials=20,
+    quick=Quick(8, "6a alone, eight trials", ("6a",)),
+    together=None,
+)
