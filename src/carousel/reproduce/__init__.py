@@ -29,6 +29,14 @@ from carousel.reproduce.experiment import (
 
 # Experiments by name, and the file of this folder that holds each, as a variable of that name.
 EXPERIMENTS: dict[str, str] = {
+    "embedded_reber": "embedded_reber",
+    "long_lag_2a": "long_lag_2a",
+    "long_lag_2b": "long_lag_2a",
+    "long_lag_2c": "long_lag_2c",
+    "two_sequence": "two_sequence",
+    "adding": "adding",
+    "multiplication": "adding",
+    "temporal_order": "temporal_order",
     "adding_600": "adding_600",
     "copy_memory": "copy_memory",
     "sequential_mnist": "pixel_mnist",

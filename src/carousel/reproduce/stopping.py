@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,29 +14,45 @@ from carousel.reproduce.work import Trial
 TESTED = 2_560  # fresh sequences, in all experiments of the 1997 paper that report a test
 
 
-def until_most_recent(lanes: Lanes, criterion: MostRecent, *, tested: int = TESTED) -> list[Trial]:
-    """Learn until each trial's most recent sequences meet the criterion; stop it at that very sequence and test it."""
+def until_most_recent(
+    lanes: Lanes,
+    criterion: MostRecent,
+    *,
+    tested: int = TESTED,
+    only_last: bool = False,
+    look: Callable[[Numbers, int], None] | None = None,
+) -> list[Trial]:
+    """Learn until each trial's most recent sequences meet the criterion; stop it at that very sequence and test it.
+
+    Args:
+        tested: on how many fresh sequences.
+        only_last: whether the last step of a sequence alone counts, where all have targets.
+        look: called with each trial's mean error and the number of sequences, after each chunk.
+    """
     if lanes.resume():
         criterion.restore(lanes.kept)
     for learned in lanes.learn():
-        worst, means = errors_of(learned)
+        worst, means = errors_of(learned, only_last)
         first = criterion.first(worst, means)
         met = {n: count for n in lanes.active if (count := first[n]) is not None}
         if met:
             lanes.go_back(learned, met)
             _finish(lanes, met, criterion, tested)
         lanes.kept = criterion.state()
+        if look is not None:
+            look(means.mean(axis=1), means.shape[1])
     return lanes.trials
 
 
-def errors_of(learned: Sequence[Learned]) -> tuple[Numbers, Numbers]:
+def errors_of(learned: Sequence[Learned], only_last: bool = False) -> tuple[Numbers, Numbers]:
     """(N, k) the worst and the mean error of each sequence; endless where a trial learned none."""
     size = max(len(one[0].lengths) for one in learned if one)
     worst, means = np.full((len(learned), size), np.inf), np.zeros((len(learned), size))
     for n, one in enumerate(learned):
         if one:
             drawn, errors = one[0], one[0].errors(one[1])
-            worst[n] = drawn.each(errors.max(axis=1), np.maximum)
+            largest = errors.max(axis=1)
+            worst[n] = largest[drawn.ends] if only_last else drawn.each(largest, np.maximum)
             means[n] = drawn.each(errors.mean(axis=1), np.add)
             if not drawn.only_at_ends:
                 means[n] /= drawn.lengths

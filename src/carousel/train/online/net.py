@@ -183,7 +183,8 @@ class Online:
     def _read(self, name: str) -> Tensor:
         """What is kept by that name, (N, elements)."""
         at, n = self._program.kept[name]
-        return self._blocks[:, at : at + n].permute(0, 2, 1).reshape(-1, n)[: self.nets]
+        blocks, _, lanes = self._blocks.shape
+        return self._blocks[:, at : at + n].permute(0, 2, 1).reshape(blocks * lanes, n)[: self.nets]
 
     def _write(self, name: str, value: Tensor) -> None:
         at, n = self._program.kept[name]

@@ -1,0 +1,184 @@
+"""Long time lags without noise: the last symbol is the first one again.
+
+Hochreiter & Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997, experiments 2a and 2b,
+doi:10.1162/neco.1997.9.8.1735.
+
+There are p + 1 symbols a1 ... a_(p-1), x, y, and two sequences, (x, a1, ..., a_(p-1), x) and (y, a1, ..., a_(p-1), y);
+each next symbol is to be predicted. In 2b the symbols between are drawn at random, so that no regularity is left that
+could be used to shorten the sequence. A sequence is right when every output at every step is off by less than 0.25 (2b:
+every output for the last symbol); a net has learned when 10,000 successive ones are, which `sequences` leaves out, as
+the paper's 5,040 must.
+
+The net is (p + 1) logistic outputs that see the input, no bias anywhere. LSTM has one cell besides, with an input gate
+and no output gate, a logistic squashing of its input and none of its state; cell and gate see the input. The plain net
+has one logistic hidden unit that sees the input and itself.
+Where the paper leaves it open, when it adds the cell with its gate "once the training error no longer decreases": the
+mean error of 100 successive sequences is then at least 99 % of that of the 100 before; before it, the net has direct
+weights alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import carousel as ca
+from carousel.reproduce.criteria import MostRecent
+from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
+from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
+from carousel.reproduce.lanes import Draw, Lanes
+from carousel.reproduce.lstm_1997_nets import draw_weights
+from carousel.reproduce.sequences import Sequences
+from carousel.reproduce.stopping import until_most_recent
+from carousel.reproduce.work import Trial, Work
+
+RUN, TOLERANCE, REACH = 10_000, 0.25, 0.2
+WINDOW, DECREASES = 100, 0.99  # sequences, and the share below which their error must fall
+
+
+def framed(symbols: int, *, shuffled: bool = False) -> Draw:
+    """Sequences with p = ``symbols``, whose middle is a1 ... a_(p-1), or drawn from them. x is p - 1, y is p."""
+
+    def draw(random: np.random.Generator, count: int) -> Sequences:
+        steps = np.empty((count, symbols + 1), dtype=np.int64)
+        steps[:, 0] = steps[:, -1] = symbols - 1 + random.integers(2, size=count)
+        middle = (count, symbols - 1)
+        steps[:, 1:-1] = random.integers(symbols - 1, size=middle) if shuffled else np.arange(symbols - 1)
+        return Sequences(steps[:, :-1].ravel(), steps[:, 1:].ravel(), np.full(count, symbols))
+
+    return draw
+
+
+@ca.cell(widths={"y": "output_size"})
+def direct(x, h, p):
+    """Outputs that see the input alone."""
+    y = ca.sigmoid(p.W_xy @ x)
+    return y, 0 * h
+
+
+@ca.cell(widths={"y": "output_size"})
+def with_cell(x, s, p):
+    """Outputs that see the input and one cell with an input gate."""
+    s = s + ca.sigmoid(p.W_i @ x) * ca.sigmoid(p.W_c @ x)
+    y = ca.sigmoid(p.W_xy @ x + p.W_sy @ s)
+    return y, s
+
+
+@ca.cell(widths={"y": "output_size"})
+def plain(x, h, p):
+    """Outputs that see the input and one recurrent hidden unit."""
+    h = ca.sigmoid(p.W @ x + p.U @ h)
+    y = ca.sigmoid(p.W_xy @ x + p.W_hy @ h)
+    return y, h
+
+
+class Growing:
+    """Nets that begin with direct weights, and get a cell with an input gate when their error no longer decreases."""
+
+    def __init__(self, seeds: Sequence[int], symbols: int, rate: float):
+        self.small, self.large = (_net(cell, seeds, symbols, rate) for cell in (direct, with_cell))
+        self.grown = torch.zeros(len(seeds), dtype=torch.bool)
+        self.errors = torch.zeros(3, len(seeds), dtype=torch.float64)  # of the window before, of this one; its length
+
+    def learn(self, inputs: Tensor, targets: Tensor, when: Any, starts: Tensor, lengths: Tensor) -> Tensor:
+        """As `carousel.Online.learn`, each with the net that it has come to."""
+        y = self.small.learn(inputs, targets, when, starts, lengths * ~self.grown)
+        y += self.large.learn(inputs, targets, when, starts, lengths * self.grown)
+        return y
+
+    def grow(self, errors: np.ndarray, sequences: int) -> None:
+        """Add the cell where the mean error (N,) of these sequences shows no decrease over the windows."""
+        self.errors[1] += torch.from_numpy(errors) * sequences
+        self.errors[2] += sequences
+        if self.errors[2, 0] >= WINDOW:
+            before, now = self.errors[0], self.errors[1] / self.errors[2]
+            added = ~self.grown & (before > 0) & (now >= DECREASES * before)
+            self.large.parameters["W_xy"][added] = self.small.parameters["W_xy"][added]
+            self.grown |= added
+            self.errors[0], self.errors[1:] = now, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes."""
+        nets = {"small": self.small.state_dict(), "large": self.large.state_dict()}
+        return {**nets, "grown": self.grown.clone(), "errors": self.errors.clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self.small.load_state_dict(state["small"])
+        self.large.load_state_dict(state["large"])
+        self.grown, self.errors = state["grown"].clone(), state["errors"].clone()
+
+
+def _net(cell: ca.Cell, seeds: Sequence[int], symbols: int, rate: float) -> Any:
+    sizes = {"input_size": symbols + 1, "hidden_size": 1, "output_size": symbols + 1}
+    net = ca.Online(cell, **sizes, rule=ca.SGD(rate), form="traces", nets=len(seeds))
+    draw_weights(net, seeds, REACH, {})
+    return net
+
+
+def run(work: Work, *, method: str, symbols: int, rate: float, limit: int, shuffled: bool = False) -> list[Trial]:
+    """Learn until 10,000 successive sequences are right, or for ``limit`` sequences."""
+    growing = method == "lstm"
+    net = Growing(work.seeds, symbols, rate) if growing else _net(plain, work.seeds, symbols, rate)
+    chunk = 20 if growing else max(10_000 // symbols, 10)
+    lanes = Lanes(work, net, framed(symbols, shuffled=shuffled), chunk=chunk, limit=limit)
+    criterion = MostRecent(len(work.seeds), RUN, TOLERANCE)
+    trials = until_most_recent(
+        lanes, criterion, tested=0, only_last=shuffled, look=net.grow if isinstance(net, Growing) else None
+    )
+    for trial in trials:
+        if trial["solved"]:
+            trial["sequences with the run"] = trial["sequences"]
+            trial["sequences"] -= RUN
+    return trials
+
+
+def _setting(method: str, symbols: int, rate: float, solved: float, sequences: float | None, limit: int) -> Setting:
+    title = f"{'LSTM' if method == 'lstm' else 'real-time recurrent learning'}, p = {symbols}, rate {rate:g}"
+    paper = {"solved": Figure(solved)} | ({"sequences": Figure(sequences)} if sequences else {})
+    options = {"method": method, "symbols": symbols, "rate": rate, "limit": limit}
+    return Setting(f"{method}-p{symbols}-{rate:g}", title, options, paper=paper)
+
+
+MEASURES = [SEQUENCES, SOLVED, Measure("sequences with the run", "lower")]
+
+long_lag_2a = Experiment(
+    "long_lag_2a",
+    "Long lags without noise (experiment 2a)",
+    CITATION,
+    run,
+    MEASURES,
+    [
+        _setting("lstm", 100, 1.0, 1.0, 5_040, 200_000),
+        _setting("rtrl", 4, 1.0, 0.78, 1_043_000, 5_000_000),
+        _setting("rtrl", 4, 4.0, 0.56, 892_000, 5_000_000),
+        _setting("rtrl", 4, 10.0, 0.22, 254_000, 5_000_000),
+        _setting("rtrl", 10, 1.0, 0.0, None, 5_000_000),
+    ],
+    trials=18,
+    quick=Quick(6, "LSTM alone, six trials", ("lstm-p100-1",)),
+    together=None,
+)
+
+long_lag_2b = Experiment(
+    "long_lag_2b",
+    "Long lags without local regularities (experiment 2b)",
+    CITATION,
+    run,
+    MEASURES,
+    [
+        Setting(
+            "lstm-p100-1",
+            "LSTM, p = 100, rate 1",
+            {"method": "lstm", "symbols": 100, "rate": 1.0, "limit": 200_000, "shuffled": True},
+            paper={"solved": Figure(1.0), "sequences": Figure(5_680)},
+        )
+    ],
+    trials=18,
+    quick=Quick(6, "six trials"),
+    together=None,
+)
