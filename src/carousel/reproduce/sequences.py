@@ -106,8 +106,9 @@ def together(trials: Sequence[Sequences | None]) -> Together:
         rows[n] = places[trial.ends] if trial.only_at_ends else places
         inputs[places, n], targets[rows[n], n] = trial.inputs, trial.targets
         starts[places[trial.starts], n], when[rows[n], n], lengths[n] = True, True, places[-1] + 1
-    marks = torch.from_numpy(when) if model.only_at_ends else None
-    return Together(*map(torch.from_numpy, (inputs, targets)), marks, *map(torch.from_numpy, (starts, lengths)), rows)
+    tensor = torch.from_numpy
+    marks = tensor(when) if model.only_at_ends else None
+    return Together(tensor(inputs), tensor(targets), marks, tensor(starts), tensor(lengths), rows)
 
 
 def _longest(lengths: list[Indices]) -> Indices:
