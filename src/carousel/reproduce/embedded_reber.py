@@ -17,7 +17,7 @@ outputs see 15 hidden units, and errors go no further than one step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,7 @@ def _plain(seeds: Sequence[int], cell: ca.Cell, units: int, rate: float, **optio
     return net
 
 
-NETS = {"lstm": lstm, "rtrl": rtrl, "elman": elman}
+NETS: dict[str, Callable[..., Any]] = {"lstm": lstm, "rtrl": rtrl, "elman": elman}
 
 
 def _setting(name: str, title: str, options: dict[str, Any], solved: float | None, sequences: float | None) -> Setting:

@@ -114,8 +114,15 @@ class Growing:
 
 
 def _net(cell: ca.Cell, seeds: Sequence[int], symbols: int, rate: float) -> Any:
-    sizes = {"input_size": symbols + 1, "hidden_size": 1, "output_size": symbols + 1}
-    net = ca.Online(cell, **sizes, rule=ca.SGD(rate), form="traces", nets=len(seeds))
+    net = ca.Online(
+        cell,
+        input_size=symbols + 1,
+        hidden_size=1,
+        output_size=symbols + 1,
+        rule=ca.SGD(rate),
+        form="traces",
+        nets=len(seeds),
+    )
     draw_weights(net, seeds, REACH, {})
     return net
 
