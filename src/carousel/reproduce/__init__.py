@@ -48,6 +48,8 @@ EXPERIMENTS: dict[str, str] = {
     "time_aware": "time_aware",
     "odyssey": "odyssey",
     "odyssey_digits": "odyssey_digits",
+    "spoken_digits": "spoken_digits",
+    "printed_lines": "printed_lines",
     "learning_quadratics": "learning_quadratics",
     "modular_arithmetic": "formal",
     "multi_query_recall": "multi_query_recall",

@@ -87,10 +87,11 @@ def train(work: Work, lesson: Lesson, training: Any, validation: Any = None, **h
     """`carousel.train.fit` with its checkpoints in the work's folder, and the work's bar."""
     from carousel.train import fit
 
-    return fit(lesson, training, validation, folder=work.folder / "training", resume=True, progress=_bar(work), **how)
+    return fit(lesson, training, validation, folder=work.folder / "training", resume=True, progress=bar(work), **how)
 
 
-def _bar(work: Work) -> Any:
+def bar(work: Work) -> Any:
+    """A `carousel.train.Progress` that moves the bar of the work."""
     from carousel.train import Progress
 
     class Bar(Progress):

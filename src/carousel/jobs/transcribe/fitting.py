@@ -24,6 +24,7 @@ from carousel.jobs.transcribe.model import collate, errors, loss
 from carousel.jobs.transcribe.prepare import Prepared, prepare
 from carousel.jobs.transcribe.samples import Sample, fingerprint
 from carousel.jobs.transcribe.writing import score
+from carousel.train import Progress
 
 CLIP = 1.0  # of the gradient's norm
 AVERAGING = 0.99
@@ -37,11 +38,13 @@ def fit(
     resume: bool,
     skip_faulty: bool,
     console: Console | None,
+    progress: Progress | None,
 ) -> tuple[dict[str, Any], Fitted, Evaluation | None, Prepared]:
     """All of it; returns the contents of ``model.json``, the model, its scores and what was read."""
     console = console if main_process() else None
     if folder is not None and main_process():
         files.check_free(folder, JOB, overwrite, resume)
+    progress = progress or Progress(console)
     cell = find_cell(settings["cell"])
     prepared = prepare(data, settings, skip_faulty, console)
     texts = _texts(settings, prepared)
@@ -54,7 +57,7 @@ def fit(
         )
         tell.model(console, fitted, settings)
         _claim(folder, describe(told, fitted, known, "training"), overwrite, resume)
-        fitted = fitted._replace(training=_train(fitted, prepared, settings, folder, resume, console))
+        fitted = fitted._replace(training=_train(fitted, prepared, settings, folder, resume, progress))
         if texts:
             language, learned = train_language_model(texts, fitted.alphabet, settings["seed"], folder, resume, console)
             fitted = fitted._replace(language=language, training={**fitted.training, "language_model": learned})
@@ -100,7 +103,7 @@ def _train(
     settings: dict[str, Any],
     folder: Path | None,
     resume: bool,
-    console: Console | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Train the network in place; returns what happened."""
     from carousel import train
@@ -121,7 +124,7 @@ def _train(
             stop=train.Patience(settings["patience"]),
             folder=None if folder is None else folder / "checkpoints",
             resume=resume,
-            progress=train.Progress(console),
+            progress=progress,
             loggers=() if folder is None else train.loggers(folder / "logs"),
             strategy=settings["strategy"],
             devices=settings["devices"],
@@ -135,4 +138,5 @@ def _train(
         "validation_label_error_rate": best["validation_label_error_rate"],
         "validation_loss": best["validation_loss"],
         "validation_loss_untrained": first["validation_loss"],
+        "history": [row["validation_label_error_rate"] for row in happened.history],
     }

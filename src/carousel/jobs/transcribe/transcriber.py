@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from carousel.jobs.transcribe.prepare import Prepared
     from carousel.jobs.transcribe.samples import Fault, Sample
     from carousel.jobs.transcribe.streaming import Listener
+    from carousel.train import Progress
 
 
 class Transcriber:
@@ -112,6 +113,7 @@ class Transcriber:
         resume: bool = False,
         skip_faulty: bool = False,
         console: Console | None = None,
+        progress: Progress | None = None,
     ) -> Transcriber:
         """Fit on the training part of the data, stop early by the validation part, and score the test part.
 
@@ -124,6 +126,7 @@ class Transcriber:
             resume: continue the training in ``output`` that was cut off, to the same bits.
             skip_faulty: leave out what cannot be read, has no transcript or is too short for it; `faults` has them.
             console: where to tell what happens.
+            progress: what shows how far training is, instead of a bar on the console.
 
         Raises:
             JobError: the data or the folder will not do.
@@ -134,7 +137,7 @@ class Transcriber:
         if resume and output is None:
             raise JobError("resume needs the output folder in which the training was cut off.")
         folder = None if output is None else Path(output)
-        found = fit(data, self.settings, folder, overwrite, resume, skip_faulty, console)
+        found = fit(data, self.settings, folder, overwrite, resume, skip_faulty, console, progress)
         self._model, self.fitted, self.evaluation, self.prepared = found
         self.faults = self.prepared.faults
         return self
