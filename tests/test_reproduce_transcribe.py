@@ -49,7 +49,7 @@ def pages(path, count=12):
 def test_digits_are_read_and_joined(tmp_path):
     found = digits.read(recordings(tmp_path / "a.zip"))
     assert len(found) == 2 * 10 * 14 and {one.speaker for one in found} == {"ann", "bob"}
-    rows = digits.write_strings(tmp_path / "strings", found, 8, 3, random.Random(0))
+    rows = spoken_digits.write_strings(tmp_path / "strings", found, 8, 3, random.Random(0))
     for path, text in rows:
         samples, rate = soundfile.read(path, dtype="int16")
         assert rate == RATE and len(samples) == 600 * len(text) and 1 <= len(text) <= 3
@@ -59,9 +59,7 @@ def test_no_recording_is_in_two_parts(tmp_path):
     found = digits.read(recordings(tmp_path / "a.zip"))
     for held_out in ("", "ann"):
         parts = spoken_digits.pools(found, held_out)
-        seen = {
-            part: {(one.speaker, one.digit, one.index) for of in some for one in of} for part, some in parts.items()
-        }
+        seen = {part: {one[1:] for of in some for one in of} for part, some in parts.items()}
         assert not seen["training"] & seen["validation"] and not seen["test"] & (seen["training"] | seen["validation"])
         assert ("ann" in {who for _, who, _ in seen["training"]}) == (not held_out)
         assert {who for _, who, _ in seen["test"]} == ({"ann"} if held_out else {"ann", "bob"})
@@ -76,7 +74,7 @@ def test_lines_are_unpacked_with_their_pages(tmp_path):
 @pytest.mark.parametrize("reader", [digits.read, lambda path: lines.unpack(path, path.parent / "x")])
 def test_archives_that_cannot_be_read(tmp_path, reader):
     (tmp_path / "a").write_bytes(b"nothing")
-    with pytest.raises(JobError, match="not readable as a"):
+    with pytest.raises(JobError, match="not (readable as )?an? (tar )?archive"):
         reader(tmp_path / "a")
 
 

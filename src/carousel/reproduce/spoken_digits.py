@@ -1,6 +1,6 @@
 """Spoken digit strings: connectionist temporal classification by `carousel transcribe`.
 
-The recordings of the Free Spoken Digit Dataset (Jackson et al., 2018, doi:10.5281/zenodo.1342401) of four speakers,
+The recordings of four speakers of the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset),
 joined into strings of 1 to 7 digits by one speaker each. Of each speaker takes 0 to 4 of every digit are the usual
 test set; of the others 5 to 9 make the validation strings and 10 to 49 the training strings. Either the test strings
 are of the four speakers that training heard, or training hears three and the test strings are of the fourth, from all
@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from carousel.reproduce.data.digits import Recording, read, write_strings
+import torch
+
+from carousel.reproduce.data.digits import FILE, RATE, Recording, read
 from carousel.reproduce.experiment import TODAY, Axes, Experiment, Measure, Quick, Setting, Trial, Work
 from carousel.reproduce.training import bar
 
-FILE = "fsdd/fsdd_recordings.zip"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas")
 TEST, VALIDATION = range(0, 5), range(5, 10)  # takes
 
@@ -26,8 +29,8 @@ TEST, VALIDATION = range(0, 5), range(5, 10)  # takes
 def pools(recordings: list[Recording], held_out: str) -> dict[str, list[list[Recording]]]:
     """The recordings of each part, a list for each speaker who is heard in it; ``held_out`` is one, or empty.
 
-    >>> import numpy as np
-    >>> some = [Recording("1", speaker, take, np.zeros(0)) for speaker in ("ann", "bob") for take in range(20)]
+    >>> import torch
+    >>> some = [Recording(torch.zeros(0), 1, speaker, take) for speaker in ("ann", "bob") for take in range(20)]
     >>> found = pools(some, "ann")
     >>> {part: [len(of) for of in speakers] for part, speakers in found.items()}
     {'training': [10], 'validation': [5], 'test': [20]}
@@ -39,6 +42,25 @@ def pools(recordings: list[Recording], held_out: str) -> dict[str, list[list[Rec
     checked = [[one for one in some if one.take in VALIDATION] for some in heard]
     tested = [of[held_out]] if held_out else [[one for one in some if one.take in TEST] for some in heard]
     return {"training": taught, "validation": checked, "test": tested}
+
+
+def write_strings(
+    folder: Path, pool: Sequence[Recording], count: int, most: int, rng: random.Random
+) -> list[tuple[str, str]]:
+    """Join recordings of the pool into strings of 1 to ``most`` digits, write each as a file, and give path and text.
+
+    The lengths are drawn equally often, and the recordings with replacement; they follow one another with no pause.
+    """
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(count):
+        chosen = rng.choices(pool, k=rng.randint(1, most))
+        path = folder / f"{number:05}.wav"
+        soundfile.write(path, torch.cat([one.samples for one in chosen]).numpy(), RATE, subtype="PCM_16")
+        rows.append((str(path), "".join(str(one.digit) for one in chosen)))
+    return rows
 
 
 def write(work: Work, held_out: str, counts: dict[str, int], most: int) -> Any:
@@ -90,7 +112,7 @@ FEWER = {"strings": 900, "epochs": 12}
 spoken_digits = Experiment(
     name="spoken_digits",
     title="Strings of 1 to 7 spoken digits, by CTC",
-    citation="Graves et al., ICML 2006, doi:10.1145/1143844.1143891; recordings: doi:10.5281/zenodo.1342401.",
+    citation="Graves et al., ICML 2006, doi:10.1145/1143844.1143891; Free Spoken Digit Dataset.",
     run=run,
     measures=(Measure("label error rate", "lower", "share"), Measure("items wrong", "lower", "share")),
     settings=(
