@@ -60,7 +60,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed-test
 
 # The core built with sanitizers, on the interpreter of .venv. Python and PyTorch are not instrumented, so leaks, which
 # would be theirs, are not reported. ThreadSanitizer does not follow a fork.
-SANITIZED_TESTS = $(wildcard tests/test_core*.py tests/test_engine_native*.py tests/test_online*.py) tests/test_random_equations.py
+SANITIZED_TESTS = $(wildcard tests/test_core*.py tests/test_engine_native*.py tests/test_online*.py tests/test_labelling_*.py) tests/test_random_equations.py
 SANITIZED = PYTHONPATH=build/$(1)/site LD_PRELOAD="$$($(CXX) -print-file-name=lib$(1).so) \
 	$$($(CXX) -print-file-name=libstdc++.so)" $(BIN)/python tests/sanitized.py $(SANITIZED_TESTS)
 
