@@ -159,6 +159,17 @@ def test_a_reverse_direction_is_a_forward_one_on_the_sequence_turned_round() -> 
     close(flow.spectral_radius, expected.spectral_radius)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
+def test_packed_and_compiled_are_the_same_as_with_lengths() -> None:
+    layer, x = ca.LSTM(D, H).double(), torch.randn(T, 2, D).double()
+    expected = ca.error_flow(layer, {"input": x, "lengths": torch.tensor([T, 4])})["l0"]
+    packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([T, 4]))
+    theirs = nn.LSTM(D, H).double()
+    theirs.load_state_dict(layer.state_dict())
+    for net in (layer, theirs, torch.compile(layer)):
+        close(ca.error_flow(net, packed)["l0"].norms["c"], expected.norms["c"])
+
+
 def test_resets_stop_the_error() -> None:
     layer = ca.Recurrent(cells.gru, D, H, dtype=torch.float64)
     x, resets = torch.randn(T, 1, D).double(), torch.zeros(T, 1, dtype=torch.bool)

@@ -6,14 +6,16 @@ Legend: T time, N rows of the batch, w the shape of what is meant.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from carousel.layers import ConvRecurrent, Recurrent, replace
 from carousel.layers import stack as driver
@@ -83,13 +85,20 @@ def watched(what: str, model: nn.Module, scan: Scan) -> Iterator[nn.Module]:
         raise ValueError(
             f"{what}: {type(model).__name__} contains no Recurrent, LSTM, GRU or RNN, of Carousel or of PyTorch."
         )
-    with torch.random.fork_rng(), torch.enable_grad():
+    with torch.random.fork_rng(), torch.enable_grad(), _uncompiled():
         yield net
+
+
+def _uncompiled() -> AbstractContextManager:
+    """A block in which what torch.compile has wrapped runs as it is written."""
+    compiles = "torch._dynamo" in sys.modules  # importing it takes a second
+    return torch.compiler.set_stance("force_eager") if compiles else nullcontext()
 
 
 def _stack(original: Callable[[], driver.Stack], scan: Scan, name: str) -> driver.Stack:
     stack = original()
     ends = (end[1:] for end in driver.suffixes(stack.num_layers, stack.bidirectional))
+    name = name.replace("_orig_mod", "").strip(".")  # torch.compile's wrapping
     names = (f"{name}.{end}" if name else end for end in ends)
     return stack._replace(scan=lambda *args, **options: scan(next(names), *args, **options), checkpoint_every=None)
 
@@ -98,7 +107,8 @@ def call(model: nn.Module, batch: Any) -> Any:
     """The net's result for a batch: one input, a tuple of arguments, or a mapping of keywords."""
     if isinstance(batch, Mapping):
         return model(**batch)
-    return model(*batch) if isinstance(batch, tuple) else model(batch)
+    several = isinstance(batch, tuple) and not isinstance(batch, PackedSequence)
+    return model(*batch) if several else model(batch)
 
 
 def lengths_of(lengths: Tensor | None, x: Tensor) -> Tensor:
