@@ -162,7 +162,7 @@ NETS = {
     "mlstm": ("xlstm[1:0]", "two mLSTM blocks"),
 }
 LSTM = {"size": 32, "layers": 1, "learning_rate": 3e-3, "updates": 2500}
-BLOCKS = {"size": 32, "layers": 2, "learning_rate": 1e-2, "updates": 1000}
+BLOCKS = {"size": 32, "layers": 2, "learning_rate": 1e-2, "updates": 1500}
 SHARED = {"batch_size": 128, "short": 1.0, "tested": 1000}
 
 
