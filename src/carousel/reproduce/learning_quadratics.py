@@ -172,8 +172,8 @@ learning_quadratics = Experiment(
             TODAY,
             PAPER,
             quick=QUICK,
-            explanation="What the paper called low is not remembered; here it is 1 % of the variance. After 35 examples "
-            "ours is at 2.4 %, having been trained for 6,000 updates, minutes where the paper took months.",
+            explanation="What the paper called low is not remembered; here it is 1 % of the variance. Ours is at 2.4 % "
+            "after 35 examples, trained for 6,000 updates, minutes where the paper took months.",
         ),
         Setting("gru", "GRU of 40 units", {"learner": "gru", **NET, "hidden_size": 40}, TODAY, quick=QUICK),
         Setting("elman", "plain net of 68 units", {"learner": "elman", **NET, "hidden_size": 68}, TODAY, quick=QUICK),

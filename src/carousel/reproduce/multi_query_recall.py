@@ -80,13 +80,13 @@ def run(
     lesson = Lesson(
         model, loss, optimizer(model, learning_rate), score=wrong, clip=ClipNorm(1.0), schedule=warm_cosine(updates)
     )
-    seen = train(work, lesson, source, test, updates=updates, every=max(1, updates // 10)).history
+    seen = train(work, lesson, source, test, updates=updates, every=max(1, updates // 8)).history
     right = [(update, 1 - share) for update, share in curve(seen, "validation_loss")]
     return [{"recalled": right[-1][1], "weights": weights(model), "recalled by update": right}]
 
 
 STEPS, VOCABULARY, TESTED = 64, 64, 1000
-OPTIONS = {"pairs": 4, "size": 32, "layers": 2, "learning_rate": 5e-3, "updates": 600, "batch_size": 32}
+OPTIONS = {"pairs": 4, "size": 32, "layers": 2, "learning_rate": 5e-3, "updates": 400, "batch_size": 32}
 NETS = {
     "mlstm": ("xlstm[1:0]", "two mLSTM blocks"),
     "xlstm": ("xlstm[1:1]", "an mLSTM and an sLSTM block"),
@@ -100,10 +100,10 @@ multi_query_recall = Experiment(
     run=run,
     measures=(Measure("recalled", "higher", "share"),),
     settings=tuple(
-        Setting(name, title, {"net": net, **OPTIONS}, TODAY, quick={"updates": 300})
+        Setting(name, title, {"net": net, **OPTIONS}, TODAY, quick={"updates": 200})
         for name, (net, title) in NETS.items()
     ),
     trials=1,
-    quick=Quick(1, "600 updates to 300"),
+    quick=Quick(1, "400 updates to 200"),
     curves={"recalled by update": Axes("update (32 sequences)", "queries answered rightly")},
 )
