@@ -212,6 +212,8 @@ def test_streaming(run, place, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
     code, out, _ = run("transcribe", "predict", "model", "-", "--stream")
     assert code == 0 and out.splitlines()[-1] == f"-\t{text}"
+    code, _, err = run("transcribe", "predict", "model", place / "data", "--stream", "--json")
+    assert code == 2 and "leave out --json" in one_line(err)
     code, _, err = run("transcribe", "predict", place / "model", place / "data", "--stream")
     assert code == 2 and "it reads both ways; fit with --one-directional" in one_line(err)
 

@@ -140,6 +140,8 @@ def test_a_table_with_speakers_and_splits(recordings, tmp_path):
     split = table.assign(split=["training", "training", "validation"] * 30)
     transcriber = Transcriber(**settings).fit(split)
     assert transcriber.evaluation is None and len(transcriber.prepared.parts["training"]) == 60
+    assert transcriber.evaluate(split).items == 90
+    assert transcriber.evaluate(split.assign(split=["test", *split["split"][1:]])).items == 1
 
 
 def test_what_is_damaged_is_told(fitted, recordings, tmp_path):
@@ -169,6 +171,8 @@ def test_what_is_damaged_is_told(fitted, recordings, tmp_path):
         ({"learning_rate": 0.0}, "expected a positive number"),
         ({"scale": "some"}, "expected one of 'global', 'own', 'none'"),
         ({"channel": "left"}, "expected 'mean' or a number"),
+        ({"warp": 0.7}, "warp is 0.7, expected a part from 0 to 0.5"),
+        ({"language_model": "transcripts", "devices": 2}, "learned by one process"),
     ],
 )
 def test_settings_out_of_range(setting, message):

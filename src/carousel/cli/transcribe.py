@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from carousel.cli.common import print_json, read_sizes, registered, set_threads
+from carousel.jobs import JobError
 
 app = typer.Typer(help="Turn recordings or line images into text.", no_args_is_help=True)
 
@@ -170,6 +171,8 @@ def predict(
         check_output(output, overwrite)
     transcriber = Transcriber.load(model)
     if stream:
+        if json or output is not None:
+            raise JobError("--stream prints texts as they come; leave out --json and --output.")
         stream_all(transcriber, data, decoding, chunk)
         return
     errors = Console(stderr=True)

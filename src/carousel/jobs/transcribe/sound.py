@@ -13,7 +13,7 @@ from torch import Tensor
 
 from carousel.jobs import JobError
 
-FLOOR = 1e-10  # of an energy, before its logarithm
+FLOOR = 1e-6  # of an energy, before its logarithm: about what rounding to 16 bits leaves
 
 
 class LogMel(NamedTuple):

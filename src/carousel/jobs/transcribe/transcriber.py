@@ -316,6 +316,8 @@ def check_settings(settings: dict[str, Any]) -> None:
         if settings[name] not in known:
             words = ", ".join(repr(one) for one in known if one)
             raise JobError(f"{name} is {settings[name]!r}, expected one of {words}.")
+    if settings["language_model"] and settings["devices"] not in (1, "1"):
+        raise JobError("language_model is learned by one process; fit with devices 1.")
     channel = settings["channel"]
     if channel is not None and channel != "mean" and not str(channel).isdigit():
         raise JobError(f"channel is {channel!r}, expected 'mean' or a number from 0.")
