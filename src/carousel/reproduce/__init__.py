@@ -37,6 +37,8 @@ EXPERIMENTS: dict[str, str] = {
     "adding": "adding",
     "multiplication": "adding",
     "temporal_order": "temporal_order",
+    "anbn": "counting",
+    "anbncn": "counting",
     "adding_600": "adding_600",
     "copy_memory": "copy_memory",
     "sequential_mnist": "pixel_mnist",
