@@ -60,7 +60,7 @@ def strings(lengths: Sequence[int], letters: int) -> Sequences:
 
 def counted(letters: int) -> Draw:
     """Strings to learn."""
-    return lambda random, count: strings(random.integers(1, LONGEST, endpoint=True, size=count), letters)
+    return lambda random, count: strings(random.integers(1, LONGEST, endpoint=True, size=count).tolist(), letters)
 
 
 def accepted(drawn: Sequences, outputs: Numbers) -> np.ndarray:
