@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from carousel.jobs import JobError
 from carousel.jobs.forecast.model import Network
@@ -46,7 +45,7 @@ def train(
     try:
         history, best = fit(
             lesson,
-            Batches(training, _Order(len(training), batch_size, seed, length), collate=_as_it_is),
+            Batches(training, Shuffle(len(training), batch_size, seed, length), collate=_as_it_is),
             Batches(validation, Order(len(validation), 1024), collate=_as_it_is),
             epochs=epochs,
             stop=Patience(patience),
@@ -65,14 +64,6 @@ def train(
         "validation_loss": best["validation_loss"],
         "validation_loss_without_network": history[0]["validation_loss"],
     }
-
-
-class _Order(Shuffle):
-    """Every epoch in the first one's order, as in the results that are on record."""
-
-    def batches(self, epoch: int) -> list[Tensor]:
-        """The first epoch's."""
-        return super().batches(0)
 
 
 def _as_it_is(batch: Batch) -> Batch:
