@@ -67,8 +67,9 @@ def run(work: Work, *, lag: int, distractors: int, rate: float, limit: int) -> l
 LATE = (
     "What takes long is that not one of 10,000 successive sequences may fail. With q = p = 50, of eight nets six "
     "were right on 97 to 99.7 % of their sequences after 30,000, the paper's figure, and on 99.1 % and more after "
-    "50,000; two had not begun to learn. Outputs without squashing: six of eight had their 10,000 after 56,000 on "
-    "average. Activations that start at 1/2: no difference."
+    "50,000; two had not begun to learn. Such nets make the mean, and of the twenty two had not begun after a "
+    "million. Outputs without squashing: six of eight had their 10,000 after 56,000 on average. Activations that "
+    "start at 1/2: no difference."
 )
 
 
