@@ -116,6 +116,6 @@ class Lanes:
 
     def _report(self) -> None:
         all_of = len(self.trials)
-        solved = all_of - len(self.active)
+        solved = sum(trial["solved"] for trial in self.trials)
         done = max(self.seen / self.limit, solved / all_of)
         self.work.progress(done, f"{self.seen:,} sequences, {solved} of {all_of} solved")
