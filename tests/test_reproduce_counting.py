@@ -1,4 +1,4 @@
-"""Counting languages: strings, acceptance, weights, and how far is far."""
+"""Counting languages: strings, weights, how far a net counts, and a tiny run."""
 
 from __future__ import annotations
 
@@ -8,47 +8,48 @@ import numpy as np
 import pytest
 import torch
 
+import carousel as ca
 from carousel.reproduce import counting
+from carousel.reproduce.experiment import Setting
 from carousel.reproduce.lstm_1997_nets import weights_of
 from carousel.reproduce.work import Work
 
 
 @pytest.mark.parametrize("letters", [2, 3])
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_targets_are_the_symbols_that_the_language_allows(letters: int, n: int) -> None:
-    language = ["".join(letter * k for letter in "abc"[:letters]) + "T" for k in range(1, 3 * n + 3)]
-    inputs, targets = counting.string(n, letters)
-    word = "".join("Sabc"[k] for k in inputs.argmax(axis=1))
-    assert word + "T" == "S" + language[n - 1] and (np.sort(inputs)[:, :-1] == -1).all()
-    for step, target in enumerate(targets):
-        prefix = word[1 : step + 1]
-        allowed = {one[step] for one in language if one.startswith(prefix) and len(one) > step}
-        assert {"abcT"[k] if k < letters else "T" for k in np.flatnonzero(target > 0)} == allowed
+def test_targets_are_the_symbols_that_the_language_allows(letters: int) -> None:
+    language = ["".join(letter * k for letter in "abc"[:letters]) + "T" for k in range(20)]
+    drawn = counting.strings(letters, [1, 2, 5])
+    for n, start, end in zip([1, 2, 5], drawn.starts, drawn.ends + 1, strict=True):
+        word = "".join("Sabc"[k] for k in drawn.inputs[start:end].argmax(axis=1))
+        assert word + "T" == "S" + language[n] and (np.sort(drawn.inputs[start:end])[:, :-1] == -1).all()
+        for step, target in enumerate(drawn.targets[start:end]):
+            prefix = word[1 : step + 1]
+            allowed = {one[step] for one in language if one.startswith(prefix) and len(one) > step}
+            assert {"abcT"[k] if k < letters else "T" for k in np.flatnonzero(target > 0)} == allowed
+    assert set(np.unique(drawn.targets)) == {-0.5, 0.5}
+
+
+def test_strings_are_short() -> None:
+    drawn = counting.short(3)(np.random.default_rng(0), 300)
+    assert set(drawn.lengths) == {1 + 3 * n for n in range(1, 11)}
 
 
 @pytest.mark.parametrize(("letters", "weights"), [(2, 38), (3, 90)])
 def test_nets_have_the_papers_number_of_weights(letters: int, weights: int) -> None:
-    assert weights_of(counting.by_gradient([0], letters, rate=1e-5, momentum=0.99)) == weights
-
-
-def test_a_string_is_accepted_when_every_sign_is_right() -> None:
-    drawn = counting.strings([1, 2], 2)
-    outputs = 0.1 * drawn.targets
-    assert counting.accepted(drawn, outputs).tolist() == [True, True]
-    outputs[-1, 0] = 0.1
-    assert counting.accepted(drawn, outputs).tolist() == [True, False]
+    assert weights_of(counting.counter([0], letters, ca.SGD(1e-5))) == weights
 
 
 class Counts:
-    """Stands for nets that count to 23 and no farther."""
+    """Stands for nets that know the strings up to one n each, and for the second net not the one with n = 12."""
 
     def predict(self, inputs, starts, lengths):
-        y = torch.full_like(inputs, -1.0)
-        for n in range(inputs.shape[1]):
-            marks = [*np.flatnonzero(starts[:, n]), int(lengths[n])]
+        y = torch.full((*inputs.shape[:2], 3), 1.0)
+        for k, most in enumerate([23, 40, 2_000]):
+            marks = [*np.flatnonzero(starts[:, k]), int(lengths[k])]
             for start, end in zip(marks, marks[1:], strict=False):
-                size = (end - start) // 2
-                y[start:end, n] = torch.from_numpy(counting.string(size, 2)[1]) if size <= 23 else 1.0
+                n = (end - start) // 2
+                if n <= most and (k, n) != (1, 12):
+                    y[start:end, k] = 0.1 * torch.from_numpy(counting.strings(2, [n]).targets)
         return y
 
     def state_dict(self):
@@ -59,9 +60,19 @@ class Counts:
 
 
 def test_how_far_a_net_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(counting.METHODS, "gradient", lambda seeds, letters: Counts())
-    for farthest, found in ((1_000, 23), (15, 15)):
-        trials = counting.run(
-            Work([0], tmp_path / str(farthest)), letters=2, method="gradient", limit=1_000, farthest=farthest
-        )
-        assert trials == [{"solved": 1, "sequences": 100, "farthest": found}]
+    monkeypatch.setattr(counting, "counter", lambda seeds, letters, rule: Counts())
+    monkeypatch.setattr(counting, "CAP", 60)
+    options = {"rule": "gradient", "options": {"rate": 1.0}, "every": 100, "limit": 300}
+    first, second, third = counting.run(Work([0, 1, 2], tmp_path), letters=2, **options)
+    assert (first["solved"], first["sequences"], first["farthest"], first["to n = 1,000"]) == (1, 100, 23, 0)
+    assert first["farthest by strings"] == [(100, 23), (200, 23), (300, 23)]
+    assert second["farthest"] == 11
+    assert third["to n = 1,000"] == 1 and third["farthest by strings"] == [(100, 60)]
+
+
+@pytest.mark.parametrize("setting", counting.anbncn.settings, ids=lambda setting: setting.name)
+def test_trials_depend_on_their_seeds_alone(tmp_path: Path, setting: Setting) -> None:
+    options = {**setting.options, "every": 20, "limit": 40}
+    both = counting.run(Work([3, 4], tmp_path / "both"), **options)
+    assert counting.run(Work([4], tmp_path / "one"), **options) == both[1:]
+    assert all(len(trial["farthest by strings"]) == 2 for trial in both)
