@@ -150,6 +150,13 @@ def _setting(
     )
 
 
+WHEN = "Lengths are those of the test after the last stream; of which moment the paper gives them is left open."
+SOONER = (
+    "The quick run ends at 10,000 streams, its means are over the nets that were perfect by then, six of 16 with "
+    "forget gates and five with alpha decay, and its tests are ten times shorter: fewer streams than in the "
+    f"paper do not say that ours learn sooner. {WHEN}"
+)
+
 continual_reber = Experiment(
     "continual_reber",
     "Continual embedded Reber grammar (learning to forget)",
@@ -163,11 +170,24 @@ continual_reber = Experiment(
         Measure("length of the rest", "higher", unit="symbols"),
     ],
     [
-        _setting("reset", "LSTM of 1997, external reset", 0.74, 7_441, 0.0, None, 31, external_reset=True),
-        _setting("standard", "LSTM of 1997", 0.0, None, 0.01, 1_166, 37),
-        _setting("decay", "LSTM of 1997, state decay 0.9", 0.0, None, 0.0, None, 56, keeps=0.9),
-        _setting("forget", "forget gates", 0.18, 18_889, 0.29, 39_171, 145, keeps=None),
-        _setting("forget-alpha", "forget gates, alpha decay", 0.62, 14_087, 0.06, 68_464, 30, keeps=None, decay=0.99),
+        _setting(
+            "reset", "LSTM of 1997, external reset", 0.74, 7_441, 0.0, None, 31, external_reset=True, explanation=WHEN
+        ),
+        _setting("standard", "LSTM of 1997", 0.0, None, 0.01, 1_166, 37, explanation=WHEN),
+        _setting("decay", "LSTM of 1997, state decay 0.9", 0.0, None, 0.0, None, 56, keeps=0.9, explanation=WHEN),
+        _setting("forget", "forget gates", 0.18, 18_889, 0.29, 39_171, 145, keeps=None, explanation=SOONER),
+        _setting(
+            "forget-alpha",
+            "forget gates, alpha decay",
+            0.62,
+            14_087,
+            0.06,
+            68_464,
+            30,
+            keeps=None,
+            decay=0.99,
+            explanation=SOONER,
+        ),
     ],
     trials=100,
     quick=Quick(
