@@ -28,6 +28,24 @@ UNIVARIATE = """\
 """
 
 
+def same_after_a_break(run, tmp_path, seed, **options):
+    """The trial, run at once; and interrupted and continued, with the same result."""
+
+    def stop(done, says):
+        if done > 0.5:
+            raise KeyboardInterrupt
+
+    def trial(folder, report=None):
+        torch.manual_seed(seed)
+        return run(Work([seed], tmp_path / folder, tmp_path, report), **options)
+
+    (whole,) = trial("whole")
+    with pytest.raises(KeyboardInterrupt):
+        trial("cut", stop)
+    assert trial("cut") == [whole]
+    return whole
+
+
 def compressed(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(text.encode()))
@@ -99,22 +117,8 @@ def test_the_rate_shrinks_by_the_cube_root_of_two_down_to_a_tenth(tmp_path):
 def test_lstm_fcn_learns_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
     waves(tmp_path, "GunPoint")
     monkeypatch.setattr(lstm_fcn, "KEEP", 5)
-    options = {"dataset": "GunPoint", "hidden_size": 4, "epochs": 15}
-
-    def trial(folder, report=None):
-        torch.manual_seed(3)
-        return lstm_fcn.run(Work([3], tmp_path / folder, tmp_path, report), **options)
-
-    whole = trial("whole")
-    assert whole[0]["test accuracy"] > 0.5 and [x for x, _ in whole[0]["training loss by epoch"]] == [5, 10, 15]
-
-    def stop(done, says):
-        if done > 0.5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trial("cut", stop)
-    assert trial("cut") == whole
+    found = same_after_a_break(lstm_fcn.run, tmp_path, 3, dataset="GunPoint", hidden_size=4, epochs=15)
+    assert found["test accuracy"] > 0.5 and [x for x, _ in found["training loss by epoch"]] == [5, 10, 15]
 
 
 # -- words
@@ -169,11 +173,10 @@ def test_the_gradient_is_of_the_sum_over_steps_and_the_mean_over_lanes():
     assert penn_treebank.loss(net, fresh, state)[0][0] == total != penn_treebank.loss(net, chunk, state)[0][0]
 
 
-def test_penn_treebank_runs(tmp_path):
+def test_penn_treebank_resumes_to_the_same_bits(tmp_path):
     text(tmp_path)
-    torch.manual_seed(0)
     options = {"hidden_size": 8, "steps": 5, "lanes": 4, "epochs": 2, "share": 0.9}
-    (found,) = penn_treebank.run(Work([0], tmp_path / "work", tmp_path), **options)
+    found = same_after_a_break(penn_treebank.run, tmp_path, 0, **options)
     assert found["test perplexity"] < 6 and len(found["training perplexity by epoch"]) == 17
     assert found["training perplexity by epoch"][-1][0] == 2.0
 
@@ -266,7 +269,7 @@ def test_the_area_is_mann_and_whitneys():
 
 
 @pytest.mark.parametrize("setting", [one.name for one in time_aware.time_aware.settings])
-def test_time_aware_runs(tmp_path, setting):
+def test_time_aware_resumes_to_the_same_bits(tmp_path, setting):
     random = np.random.default_rng(0)
     records = {}
     for k in range(40):
@@ -274,8 +277,7 @@ def test_time_aware_runs(tmp_path, setting):
         records[k] = [*OTHER, *(f"{hour:02d}:{random.integers(60):02d},HR,{90 + 20 * (k % 4 == 0)}" for hour in hours)]
     archive(tmp_path, records, set(range(0, 40, 4)))
     options = {**time_aware.time_aware.setting(setting).options, "hidden_size": 4, "epochs": 2}
-    torch.manual_seed(0)
-    (found,) = time_aware.run(Work([1], tmp_path / "work", tmp_path), **options)
+    found = same_after_a_break(time_aware.run, tmp_path, 1, **options)
     assert 0 <= found["test AUC"] <= 1 and len(found["validation loss by update"]) == 3
 
 
@@ -318,17 +320,8 @@ def test_importance_shares_out_what_was_put_in():
 @pytest.mark.parametrize("cell", ["lstm_vanilla", "lstm_fgr"])
 def test_a_search_resumes_to_the_same_numbers(tmp_path, cell):
     chorales(tmp_path)
-    options = {"cell": cell, "samples": 3, "epochs": 2, "patience": 15}
-    whole = odyssey.run(Work([4], tmp_path / "whole", tmp_path), **options)
-    assert whole[0]["test NLL"] < 88 * math.log(2) and len(whole[0]["test NLL by learning rate"]) == 3
-
-    def stop(done, says):
-        if done > 0.5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        odyssey.run(Work([4], tmp_path / "cut", tmp_path, stop), **options)
-    assert odyssey.run(Work([4], tmp_path / "cut", tmp_path), **options) == whole
+    found = same_after_a_break(odyssey.run, tmp_path, 4, cell=cell, samples=3, epochs=2, patience=15)
+    assert found["test NLL"] < 88 * math.log(2) and len(found["test NLL by learning rate"]) == 3
 
 
 def test_all_variants_are_searched():
