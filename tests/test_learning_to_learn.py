@@ -8,7 +8,7 @@ from torch import nn
 
 from carousel import cells
 from carousel.layers import Recurrent
-from carousel.reproduce import learning_quadratics as quadratic
+from carousel.reproduce.papers import learning_quadratics as quadratic
 from carousel.reproduce.training import Reader
 from carousel.train import ClipNorm, LearningToLearn, Lesson, examples_until, fit
 

@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carousel.reproduce import adding, embedded_reber, long_lag_2a, long_lag_2c, reber, temporal_order, two_sequence
-from carousel.reproduce.criteria import MostRecent
-from carousel.reproduce.lanes import Lanes, stream
-from carousel.reproduce.lstm_1997_nets import memory_net, weights_of
-from carousel.reproduce.sequences import Sequences, together
-from carousel.reproduce.stopping import errors_of, until_most_recent
+from carousel.reproduce.online.criteria import MostRecent
+from carousel.reproduce.online.lanes import Lanes, stream
+from carousel.reproduce.online.sequences import Sequences, together
+from carousel.reproduce.online.stopping import errors_of, until_most_recent
+from carousel.reproduce.papers import (
+    adding,
+    embedded_reber,
+    long_lag_2a,
+    long_lag_2c,
+    reber,
+    temporal_order,
+    two_sequence,
+)
+from carousel.reproduce.papers.lstm_1997_nets import memory_net, weights_of
 from carousel.reproduce.work import Work
 
 # Written down once more, from the grammar's picture: loops and branches as a regular expression.

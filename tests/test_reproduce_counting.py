@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import carousel as ca
-from carousel.reproduce import counting
 from carousel.reproduce.experiment import Setting
-from carousel.reproduce.lstm_1997_nets import weights_of
+from carousel.reproduce.papers import counting
+from carousel.reproduce.papers.lstm_1997_nets import weights_of
 from carousel.reproduce.work import Work
 
 

@@ -15,8 +15,9 @@ import torch
 
 from carousel import reproduce
 from carousel.jobs import JobError
-from carousel.reproduce import Work, lstm_fcn, odyssey, odyssey_digits, penn_treebank, time_aware
+from carousel.reproduce import Work
 from carousel.reproduce.data import digits, physionet, series
+from carousel.reproduce.papers import lstm_fcn, odyssey, odyssey_digits, penn_treebank, time_aware
 
 UNIVARIATE = """\
 # a comment

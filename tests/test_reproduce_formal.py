@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from carousel.reproduce import formal, get
-from carousel.reproduce import multi_query_recall as recalling
-from carousel.reproduce.tokens import TokenNet, body, optimizer, scaled, warm_cosine
+from carousel.reproduce import get
+from carousel.reproduce.papers import formal
+from carousel.reproduce.papers import multi_query_recall as recalling
+from carousel.reproduce.papers.tokens import TokenNet, body, optimizer, scaled, warm_cosine
 from carousel.reproduce.work import Work
 
 

@@ -11,10 +11,11 @@ import torch
 
 from carousel import reproduce
 from carousel.jobs import JobError
-from carousel.reproduce import Work, polyphonic_music, running
-from carousel.reproduce.adding_600 import sequences, sums
-from carousel.reproduce.copy_memory import copies, memoryless
+from carousel.reproduce import Work, running
 from carousel.reproduce.data import mnist, music
+from carousel.reproduce.papers import polyphonic_music
+from carousel.reproduce.papers.adding_600 import sequences, sums
+from carousel.reproduce.papers.copy_memory import copies, memoryless
 from carousel.reproduce.progress import Progress
 from carousel.reproduce.training import Reader, chrono_
 
@@ -211,7 +212,7 @@ def test_stopped_in_the_midst_and_resumed_is_the_same(name, tmp_path, pieces):
 
 
 def test_a_permutation_is_one_for_all_images():
-    from carousel.reproduce.pixel_mnist import sequences
+    from carousel.reproduce.papers.pixel_mnist import sequences
 
     pixels = torch.arange(784, dtype=torch.uint8).repeat(3, 1)
     order = torch.randperm(784, generator=generator(1))

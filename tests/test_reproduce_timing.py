@@ -9,12 +9,14 @@ import pytest
 import torch
 
 import carousel as ca
-from carousel.reproduce import continual_reber, get, periodic_functions, reber, streams, timed_spikes
-from carousel.reproduce.endless import Endless, Piece
-from carousel.reproduce.lanes import LEARN, stream
-from carousel.reproduce.lstm_1997_nets import weights_of
-from carousel.reproduce.streams import Rules, Streams
-from carousel.reproduce.timing_2002 import timing_net
+from carousel.reproduce import get
+from carousel.reproduce.online import streams
+from carousel.reproduce.online.endless import Endless, Piece
+from carousel.reproduce.online.lanes import LEARN, stream
+from carousel.reproduce.online.streams import Rules, Streams
+from carousel.reproduce.papers import continual_reber, periodic_functions, reber, timed_spikes
+from carousel.reproduce.papers.lstm_1997_nets import weights_of
+from carousel.reproduce.papers.timing_2002 import timing_net
 from carousel.reproduce.work import Work
 
 SMALL = {
@@ -183,7 +185,7 @@ def test_experiments_run_and_resume(name: str, tmp_path, monkeypatch: pytest.Mon
         if left[0] == 0:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("carousel.reproduce.streams.KEPT_EVERY", -1.0)
+    monkeypatch.setattr("carousel.reproduce.online.streams.KEPT_EVERY", -1.0)
     monkeypatch.setattr(work, "progress", stop)
     with pytest.raises(KeyboardInterrupt):
         experiment.run(work, **options)

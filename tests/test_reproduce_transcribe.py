@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from carousel.jobs import JobError
-from carousel.reproduce import Work, printed_lines, spoken_digits
+from carousel.reproduce import Work
 from carousel.reproduce.data import digits, lines
+from carousel.reproduce.papers import printed_lines, spoken_digits
 from transcribe_data import RATE, picture, sentence
 
 TINY = {"hidden_size": 6, "layers": 1, "epochs": 1}

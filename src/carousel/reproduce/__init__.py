@@ -1,7 +1,8 @@
 """Experiments of the papers: their protocols, run by the stored code, beside the figures that they printed.
 
 `experiment` says what one is, `running` runs its trials and keeps what is finished, `record` is the file of results,
-`table`, `plot` and `page` show them. Each experiment is a file of its own and a line in the registry below.
+`table`, `plot` and `page` show them. Each experiment is a file of `papers/` and a line in
+the registry below; `online/` runs trials as nets side by side, `data/` reads the data sets.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from carousel.reproduce.experiment import (
     Work,
 )
 
-# Experiments by name, and the file of this folder that holds each, as a variable of that name.
+# Experiments by name, and the file of papers/ that holds each, as a variable of that name.
 EXPERIMENTS: dict[str, str] = {
     "embedded_reber": "embedded_reber",
     "long_lag_2a": "long_lag_2a",
@@ -73,7 +74,7 @@ def get(name: str) -> Experiment:
         close = difflib.get_close_matches(name, EXPERIMENTS, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise JobError(f"there is no experiment {name!r}.{hint} carousel reproduce lists them.")
-    return getattr(import_module(f"carousel.reproduce.{EXPERIMENTS[name]}"), name)
+    return getattr(import_module(f"carousel.reproduce.papers.{EXPERIMENTS[name]}"), name)
 
 
 def experiments() -> Iterator[Experiment]:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from carousel.reproduce.experiment import TODAY, Axes, Experiment, Measure, Quick, Setting, Trial, Work
-from carousel.reproduce.tokens import TokenNet, body, optimizer, warm_cosine
+from carousel.reproduce.papers.tokens import TokenNet, body, optimizer, warm_cosine
 from carousel.reproduce.training import curve, train, weights
 
 POWER = 0.01  # of the gaps between a key and its return, as in the authors' program

@@ -27,13 +27,13 @@ import torch
 from torch import Tensor
 
 import carousel as ca
-from carousel.reproduce.criteria import MostRecent
 from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
-from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
-from carousel.reproduce.lanes import Draw, Lanes
-from carousel.reproduce.lstm_1997_nets import draw_weights
-from carousel.reproduce.sequences import Sequences
-from carousel.reproduce.stopping import until_most_recent
+from carousel.reproduce.online.criteria import MostRecent
+from carousel.reproduce.online.lanes import Draw, Lanes
+from carousel.reproduce.online.sequences import Sequences
+from carousel.reproduce.online.stopping import until_most_recent
+from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
+from carousel.reproduce.papers.lstm_1997_nets import draw_weights
 from carousel.reproduce.work import Trial, Work
 
 RUN, TOLERANCE, REACH = 10_000, 0.25, 0.2

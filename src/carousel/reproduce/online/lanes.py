@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carousel.reproduce.sequences import Sequences, together
+from carousel.reproduce.online.sequences import Sequences, together
 from carousel.reproduce.work import Trial, Work
 
 LEARN, TEST, WEIGHTS, SETS = range(4)  # what a trial's random numbers are for

@@ -23,13 +23,13 @@ import numpy as np
 import torch
 
 import carousel as ca
-from carousel.reproduce.criteria import MostRecent
 from carousel.reproduce.experiment import Experiment, Figure, Quick, Setting
-from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED, SQUARED, WRONG
-from carousel.reproduce.lanes import Draw, Lanes
-from carousel.reproduce.lstm_1997_nets import memory_net
-from carousel.reproduce.sequences import Sequences
-from carousel.reproduce.stopping import until_most_recent
+from carousel.reproduce.online.criteria import MostRecent
+from carousel.reproduce.online.lanes import Draw, Lanes
+from carousel.reproduce.online.sequences import Sequences
+from carousel.reproduce.online.stopping import until_most_recent
+from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED, SQUARED, WRONG
+from carousel.reproduce.papers.lstm_1997_nets import memory_net
 from carousel.reproduce.work import Trial, Work
 
 TOLERANCE, RECENT = 0.04, 2_000

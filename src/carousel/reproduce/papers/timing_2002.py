@@ -11,7 +11,7 @@ from typing import Any
 
 import carousel as ca
 from carousel.reproduce.experiment import Measure
-from carousel.reproduce.lstm_1997_nets import draw_weights
+from carousel.reproduce.papers.lstm_1997_nets import draw_weights
 
 SOLVED, STREAMS, TEST_LENGTH = (
     Measure("solved", "higher", "share"),

@@ -18,10 +18,18 @@ from __future__ import annotations
 import numpy as np
 
 import carousel as ca
-from carousel.reproduce.endless import Draw, Piece
 from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
-from carousel.reproduce.streams import Rules, Streams
-from carousel.reproduce.timing_2002 import CITATION, SOLVED, STREAMS, SUCCESSES, TEST_LENGTH, TESTED, timing_net
+from carousel.reproduce.online.endless import Draw, Piece
+from carousel.reproduce.online.streams import Rules, Streams
+from carousel.reproduce.papers.timing_2002 import (
+    CITATION,
+    SOLVED,
+    STREAMS,
+    SUCCESSES,
+    TEST_LENGTH,
+    TESTED,
+    timing_net,
+)
 from carousel.reproduce.work import Trial, Work
 
 PERIODS = 200  # of a piece

@@ -24,7 +24,7 @@ from carousel.reproduce.experiment import (
     Trial,
     Work,
 )
-from carousel.reproduce.spoken_digits import transcribed
+from carousel.reproduce.papers.spoken_digits import transcribed
 
 FILE = "uw3_500_lines/uw3-500.tgz"
 

@@ -37,7 +37,7 @@ from carousel.reproduce.experiment import (
     Trial,
     Work,
 )
-from carousel.reproduce.polyphonic_music import JSB, MOST, Composer, loss, score
+from carousel.reproduce.papers.polyphonic_music import JSB, MOST, Composer, loss, score
 from carousel.reproduce.training import train
 
 VARIANTS = {

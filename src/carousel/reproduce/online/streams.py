@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from carousel.reproduce.endless import Draw, Endless, Piece
-from carousel.reproduce.lanes import KEPT_EVERY, LEARN, TEST
+from carousel.reproduce.online.endless import Draw, Endless, Piece
+from carousel.reproduce.online.lanes import KEPT_EVERY, LEARN, TEST
 from carousel.reproduce.work import Trial, Work
 
 LEARNING, TESTING, DONE = range(3)

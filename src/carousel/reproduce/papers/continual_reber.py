@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 import carousel as ca
-from carousel.reproduce import reber
-from carousel.reproduce.endless import Piece
 from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
-from carousel.reproduce.lstm_1997_nets import draw_weights
-from carousel.reproduce.streams import Rules, Streams
+from carousel.reproduce.online.endless import Piece
+from carousel.reproduce.online.streams import Rules, Streams
+from carousel.reproduce.papers import reber
+from carousel.reproduce.papers.lstm_1997_nets import draw_weights
 from carousel.reproduce.work import Trial, Work
 
 TOLERANCE, STRINGS, BLOCKS, CELLS, GOOD = 0.49, 500, 4, 2, 1_000

@@ -17,7 +17,7 @@ papers' details here are remembered or chosen by us: cell inputs are not squashe
 outputs are tanh with targets of 0.5 and -0.5, in the midst of their slope, so that a count that ends too high or too
 low for a large n shows; biases of forget gates start at 1 and 2, those of input and output gates at -1 and -2.
 After S an a or the end (n = 0) may come, though n = 0 is never drawn. The filter's noises, from 10 to 0.1 and from
-0.01 to 0.0001 over the first 30,000 steps, are one of twelve pairs that were tried for a^n b^n c^n on 8 to 32 other
+0.01 to 0.0001 over the first 30,000 steps, are one of about ten pairs that were tried for a^n b^n c^n on 8 to 32 other
 seeds, as were the squashing (identity, tanh, or clipped to -1..1), targets (1 or 0.5), and the starts of biases and
 peepholes; the rate of gradient descent is four times the remembered one, since our targets and outputs are half as
 large. The filter's nets are tested after every 50 strings, since a good balance may pass; those of gradient descent
@@ -33,10 +33,10 @@ import numpy as np
 
 import carousel as ca
 from carousel.reproduce.experiment import REMEMBERED, VERIFIED, Axes, Experiment, Figure, Measure, Quick, Setting
-from carousel.reproduce.hochreiter_1997 import SEQUENCES, SOLVED
-from carousel.reproduce.lanes import Draw, Lanes
-from carousel.reproduce.lstm_1997_nets import draw_weights
-from carousel.reproduce.sequences import Sequences
+from carousel.reproduce.online.lanes import Draw, Lanes
+from carousel.reproduce.online.sequences import Sequences
+from carousel.reproduce.papers.hochreiter_1997 import SEQUENCES, SOLVED
+from carousel.reproduce.papers.lstm_1997_nets import draw_weights
 from carousel.reproduce.work import Trial, Work
 
 LONGEST, CAP, TARGET, NOTED_EVERY = 10, 1_000, 0.5, 1_000

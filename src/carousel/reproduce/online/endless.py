@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from carousel.reproduce.lanes import stream
+from carousel.reproduce.online.lanes import stream
 
 Array = NDArray[Any]
 

@@ -22,7 +22,7 @@ from carousel.jobs.transcribe.sound import LogMel
 from carousel.layers import Recurrent
 from carousel.reproduce.data.digits import FILE, RATE, Recording, read
 from carousel.reproduce.experiment import AS_PUBLISHED, Axes, Experiment, Measure, Quick, Setting, Trial, Work
-from carousel.reproduce.odyssey import VARIANTS, nesterov, search, start
+from carousel.reproduce.papers.odyssey import VARIANTS, nesterov, search, start
 from carousel.reproduce.training import train
 
 DIGITS = 10
@@ -65,7 +65,7 @@ def takes(recordings: Iterable[Recording]) -> Takes:
         part = parts.test if one.take in TEST else parts.validation if one.take in VALIDATION else parts.training
         part.append(spoken)
     values = torch.cat([one.x for one in parts.training])
-    mean, spread = values.mean(0), values.std(0)
+    mean, spread = values.mean(0), values.std(0).clamp(min=1e-6)
     return Takes(*([one._replace(x=(one.x - mean) / spread) for one in part] for part in parts))
 
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from carousel.reproduce.experiment import TODAY, Axes, Experiment, Measure, Quick, Setting, Trial, Work
-from carousel.reproduce.tokens import TokenNet, body, optimizer, scaled, warm_cosine
+from carousel.reproduce.papers.tokens import TokenNet, body, optimizer, scaled, warm_cosine
 from carousel.reproduce.training import train, weights
 
 SHORTEST, TRAINED, LONGEST = 3, 40, 256

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
-from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
-from carousel.reproduce.lanes import SETS, Draw, Lanes, stream
-from carousel.reproduce.lstm_1997_nets import memory_net
-from carousel.reproduce.sequences import Sequences
-from carousel.reproduce.stopping import TESTED
+from carousel.reproduce.online.lanes import SETS, Draw, Lanes, stream
+from carousel.reproduce.online.sequences import Sequences
+from carousel.reproduce.online.stopping import TESTED
+from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
+from carousel.reproduce.papers.lstm_1997_nets import memory_net
 from carousel.reproduce.work import Trial, Work
 
 INPUT_NOISE, TARGET_NOISE = 0.2, 0.1  # variances

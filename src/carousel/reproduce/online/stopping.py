@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from carousel.reproduce.criteria import MostRecent
-from carousel.reproduce.lanes import Lanes, Learned
-from carousel.reproduce.sequences import Numbers
+from carousel.reproduce.online.criteria import MostRecent
+from carousel.reproduce.online.lanes import Lanes, Learned
+from carousel.reproduce.online.sequences import Numbers
 from carousel.reproduce.work import Trial
 
 TESTED = 2_560  # fresh sequences, in all experiments of the 1997 paper that report a test

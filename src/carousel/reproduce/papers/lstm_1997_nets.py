@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import carousel as ca
-from carousel.reproduce.lanes import WEIGHTS, stream
+from carousel.reproduce.online.lanes import WEIGHTS, stream
 
 
 def memory_net(

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 import carousel as ca
-from carousel.reproduce import reber
 from carousel.reproduce.experiment import Experiment, Figure, Quick, Setting
-from carousel.reproduce.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
-from carousel.reproduce.lanes import SETS, Lanes, Learned, stream
-from carousel.reproduce.lstm_1997_nets import draw_weights, memory_net
-from carousel.reproduce.sequences import Sequences
+from carousel.reproduce.online.lanes import SETS, Lanes, Learned, stream
+from carousel.reproduce.online.sequences import Sequences
+from carousel.reproduce.papers import reber
+from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
+from carousel.reproduce.papers.lstm_1997_nets import draw_weights, memory_net
 from carousel.reproduce.work import Trial, Work
 
 STRINGS, FIRST, PAIRS, CHUNK, REACH = 256, 32, 3, 20, 0.2

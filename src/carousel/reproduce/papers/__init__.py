@@ -1,0 +1,1 @@
+"""The experiments, a file each, and what those of one paper share."""
