@@ -65,7 +65,8 @@ def takes(recordings: Iterable[Recording]) -> Takes:
         part = parts.test if one.take in TEST else parts.validation if one.take in VALIDATION else parts.training
         part.append(spoken)
     values = torch.cat([one.x for one in parts.training])
-    mean, spread = values.mean(0), values.std(0).clamp(min=1e-6)
+    mean, spread = values.mean(0), values.std(0)
+    spread = torch.where(spread > 1e-3, spread, 1.0)  # a band in which nothing ever sounds
     return Takes(*([one._replace(x=(one.x - mean) / spread) for one in part] for part in parts))
 
 
