@@ -85,13 +85,18 @@ class Lanes:
         self.trials[n] |= {"solved": 1, **results}
         self.active.remove(n)
 
-    def test(self, trials: Sequence[int], count: int, piece: int = 128) -> dict[int, NDArray[np.float64]]:
-        """The errors (count, K) at the ends of fresh sequences, with frozen weights, of each of the trials."""
+    def test(
+        self, trials: Sequence[int], count: int, piece: int = 128, draw: Draw | None = None
+    ) -> dict[int, NDArray[np.float64]]:
+        """The errors (count, K) at the ends of fresh sequences, with frozen weights, of each of the trials.
+
+        `draw` makes them, where they are not drawn as those that are learned.
+        """
         errors: dict[int, list[NDArray[np.float64]]] = {n: [] for n in trials}
         for part in range(-(-count // piece)):
             size = min(piece, count - part * piece)
             drawn = [
-                self.draw[n](stream(seed, TEST, part), size) if n in errors else None
+                (draw or self.draw[n])(stream(seed, TEST, part), size) if n in errors else None
                 for n, seed in enumerate(self.work.seeds)
             ]
             for n, one in enumerate(self.predict(drawn)):

@@ -77,12 +77,12 @@ def run(work: Work, *, rate: float, tolerance: float, stops: list[list[float]], 
     for _ in lanes.learn():
         for n, one in enumerate(lanes.predict([one if n in lanes.active else None for n, one in enumerate(sets)])):
             if one:
-                _note(lanes, n, one[0].errors(one[1]), tolerance, stops)
+                _note(lanes, n, one[0].errors(one[1]), tolerance, stops, clean)
     return lanes.trials
 
 
-def _note(lanes: Lanes, n: int, errors: np.ndarray, tolerance: float, stops: list[list[float]]) -> None:
-    """Note the moments that trial n has come to; test it and end it at the last."""
+def _note(lanes: Lanes, n: int, errors: np.ndarray, tolerance: float, stops: list[list[float]], clean: Draw) -> None:
+    """Note the moments that trial n has come to; at the last, test it against targets without noise and end it."""
     wrong, mean = (errors >= tolerance).sum(), errors.mean()
     for number, (fewer, below) in enumerate(stops, 1):
         name = f"ST{number}"
@@ -90,7 +90,7 @@ def _note(lanes: Lanes, n: int, errors: np.ndarray, tolerance: float, stops: lis
             if not (wrong < fewer and mean < below):
                 return
             lanes.trials[n][name] = lanes.seen + CHUNK
-    errors = lanes.test([n], TESTED)[n]
+    errors = lanes.test([n], TESTED, draw=clean)[n]
     lanes.finish(n, sequences=lanes.seen + CHUNK, wrong=float((errors >= tolerance).mean()), error=float(errors.mean()))
 
 
