@@ -191,6 +191,53 @@ def test_lengths_end_each_net_by_itself() -> None:
             assert torch.equal(net.parameters[name][n], alone.parameters[name][n])
 
 
+def step_by_step(net: ca.Online, learns: bool, tolerance: float, begins: Tensor, data: dict[str, Tensor]) -> Tensor:
+    """Takes single steps, those of the nets that do not rest. Returns which they were."""
+    rests, taken = torch.zeros(net.nets, dtype=torch.bool), torch.zeros_like(begins)
+    for t in range(len(begins)):
+        inputs, targets, when, starts = (data[k][t : t + 1] for k in ("inputs", "targets", "when", "starts"))
+        fresh = (starts & ~rests) | (rests & begins[t])
+        taken[t] = ~(rests & ~fresh[0])
+        if learns:
+            y = net.learn(inputs, targets, when, fresh, taken[t].long())
+        else:
+            y = net.predict(inputs, fresh, taken[t].long())
+        off = when[0] & ((y - targets)[0].abs() > tolerance).any(1)
+        rests = torch.where(taken[t], off, rests)
+    return taken
+
+
+@pytest.mark.parametrize("update", ["step", "sequence"])
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_net_that_is_off_rests_until_it_begins_again(update: str, learns: bool) -> None:
+    net, other, data = a_net(update), a_net(update), some_data(T=60)
+    begins = torch.rand(60, 3, generator=torch.Generator().manual_seed(1)) < 0.2
+    given = {**data, "tolerance": 0.45, "begins": begins}
+    y = net.learn(**given) if learns else net.predict(**given)
+    taken = step_by_step(other, learns, 0.45, begins, data)
+    assert torch.equal(net.taken, taken) and 0.2 < taken.double().mean() < 0.9
+    assert not y[~taken].any() and (y[taken] != 0).all()
+    same(net, other)
+
+
+def test_a_net_that_is_off_begins_again_at_starts() -> None:
+    net, other, data = a_net(), a_net(), some_data()
+    net.learn(**data, tolerance=0.45)
+    taken = step_by_step(other, True, 0.45, data["starts"], data)
+    assert torch.equal(net.taken, taken) and not taken.all()
+    same(net, other)
+
+
+def test_rest_ends_with_the_call() -> None:
+    net, data = a_net(), some_data()
+    net.learn(**data, tolerance=0.0)
+    assert not net.taken.all()
+    net.learn(**data)
+    assert net.taken.all()
+    net.learn(**data, lengths=torch.tensor([0, 12, 30]))
+    assert net.taken.sum(0).tolist() == [0, 12, 30]
+
+
 def test_prediction_disturbs_nothing() -> None:
     net, other, data = a_net(), a_net(), some_data()
     for _ in range(2):

@@ -88,12 +88,23 @@ def test_rules(given: dict) -> None:
         ({"when": torch.ones(5, 2)}, "when is torch.float32"),
         ({"starts": torch.ones(5, 3, dtype=torch.bool)}, r"starts is torch.bool \(5, 3\)"),
         ({"lengths": torch.tensor([5, 6])}, "lengths are from 5 to 6, expected 0 to 5"),
+        ({"tolerance": -0.1}, "tolerance is -0.1, expected a number from 0 on"),
+        ({"tolerance": "0.1"}, "tolerance is '0.1'"),
+        ({"begins": torch.ones(5, 2, dtype=torch.bool)}, "without a tolerance none does"),
+        ({"begins": torch.ones(5, 2), "tolerance": 0.1}, "begins is torch.float32"),
     ],
 )
 def test_calls(changed: dict, message: str) -> None:
     given = {"inputs": torch.zeros(5, 2, 3), "targets": torch.zeros(5, 2, 2)}
     with pytest.raises(ValueError, match=message):
         online().learn(**{**given, **changed})
+
+
+def test_a_tolerance_wants_targets() -> None:
+    with pytest.raises(ValueError, match="give targets too"):
+        online().predict(torch.zeros(5, 2, 3), tolerance=0.1)
+    with pytest.raises(ValueError, match="for a tolerance alone"):
+        online().predict(torch.zeros(5, 2, 3), targets=torch.zeros(5, 2, 2))
 
 
 def test_parameters_and_states_of_another_shape() -> None:

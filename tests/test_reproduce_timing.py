@@ -107,40 +107,49 @@ def test_nets_have_the_papers_weights() -> None:
 class Said:
     """A net that says what it is told to say, in place of one that learns."""
 
-    dtype = torch.float64
+    def __init__(self, says: list[float]):
+        self.says, self.at, self.took = torch.tensor(says, dtype=torch.float64), 0, []
 
-    def __init__(self, says: list[list[float]]):
-        self.says, self.at, self.took = torch.tensor(says, dtype=self.dtype), 0, []
-
-    def state_dict(self) -> dict[str, int]:
-        return {"at": self.at}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.at = state["at"]
-
-    def learn(self, inputs, targets, when, starts, lengths):
-        self.took.append((int(lengths[0]), starts[:, 0].nonzero().flatten().tolist()))
-        y = torch.zeros(len(inputs), 1, 1, dtype=self.dtype)
-        y[: lengths[0], 0, 0] = self.says[0, self.at : self.at + int(lengths[0])]
-        self.at += int(lengths[0])
+    def learn(self, inputs, *, targets, starts, lengths, begins, tolerance):
+        y, rests = torch.zeros(len(inputs), 1, 1, dtype=torch.float64), False
+        self.taken = torch.zeros(len(inputs), 1, dtype=torch.bool)
+        for t in range(lengths[0]):
+            rests = rests and not begins[t, 0]
+            if rests:
+                continue
+            y[t], self.taken[t], self.at = self.says[self.at], True, self.at + 1
+            rests = bool((y[t] - targets[t]).abs() > tolerance)
+        self.took.append((int(lengths[0]), self.taken[:, 0].nonzero().flatten().tolist()))
         return y
 
-    def predict(self, inputs, starts, lengths):
-        return torch.zeros(len(inputs), 1, 1, dtype=self.dtype)
+    def predict(self, inputs, **given):
+        self.taken = torch.ones(len(inputs), 1, dtype=torch.bool)
+        return torch.zeros(len(inputs), 1, 1, dtype=torch.float64)
 
 
-def test_a_stream_ends_at_its_first_error_or_at_the_limit(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [9, 3])
+def test_a_stream_ends_at_its_first_error_or_at_the_limit(most: int, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(random: np.random.Generator) -> Piece:
         every = np.ones(100, dtype=bool)
         return Piece(np.zeros((100, 1)), np.zeros((100, 1)), every, np.arange(100) % 2 == 0, every, ~every)
 
-    monkeypatch.setattr(streams, "NARROWEST", 4)
-    net = Said([[0, 0, 0.31, 0.3, -0.4, *[0] * 90]])  # off by more than 0.3 at the third and the fifth step
-    rules = Rules(0.3, limit=6, test_limit=5, tests=2, always=False, streams=9)
+    net = Said([0, 0, 0.31, 0.3, -0.4, *[0] * 90])  # off by more than 0.3 at the third and the fifth step
+    rules = Rules(0.3, limit=6, test_limit=5, tests=2, always=False, streams=most)
     (trial,) = Streams(Work([0], tmp_path), net, nothing, rules).run()
     assert trial == {"solved": 1, "streams": 3, "root mean square": 0.0, "test length": 5.0}
-    assert net.at == 3 + 2 + 6  # the step with the error was learned, those after it in the window were not
-    assert net.took[:4] == [(4, [0]), (3, [0]), (4, [0]), (2, [0])]
+    assert net.at == 3 + 2 + 6  # the step with the error was learned, those after it were not
+    assert net.took == [(6, [0, 1, 2, 4, 5]), (6, [0, 1, 2, 3, 4, 5])]
+
+
+def test_no_more_streams_are_learned_than_asked_for(tmp_path) -> None:
+    def nothing(random: np.random.Generator) -> Piece:
+        every = np.ones(100, dtype=bool)
+        return Piece(np.zeros((100, 1)), np.zeros((100, 1)), every, np.arange(100) % 2 == 0, every, ~every)
+
+    net = Said([1.0] * 90)
+    rules = Rules(0.3, limit=50, test_limit=5, tests=1, always=False, streams=7)
+    (trial,) = Streams(Work([0], tmp_path), net, nothing, rules).run()
+    assert net.at == 7 and trial["solved"] == 1
 
 
 def one_by_one(seed: int, count: int) -> dict[str, torch.Tensor]:
@@ -169,8 +178,23 @@ def test_windows_change_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch, narro
             assert torch.equal(net.parameters[name][n], weights[0]), name
 
 
+@pytest.mark.parametrize("task", ["measure", "generate"])
+def test_windows_of_several_streams_change_nothing(task: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for steps in (7, 64, 1_024):
+        monkeypatch.setattr(streams, "MANY", steps)
+        net = timing_net([3, 4], peepholes=True, output=ca.sigmoid, rate=0.1, momentum=0.9)
+        rules = Rules(0.49, limit=9, test_limit=20, tests=1, always=False, streams=300)
+        trials = Streams(Work([3, 4], tmp_path), net, timed_spikes.spikes(task, 4, 1), rules).run()
+        found.append((trials, net.state_dict()))
+    for trials, state in found[1:]:
+        assert trials == found[0][0]
+        assert all(torch.equal(value, found[0][1][name]) for name, value in state.items())
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_experiments_run_and_resume(name: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MANY", 16)
     experiment = get(name)
     for setting in experiment.settings:
         options = {**setting.options, **SMALL[name]}
@@ -178,7 +202,7 @@ def test_experiments_run_and_resume(name: str, tmp_path, monkeypatch: pytest.Mon
         assert len(whole) == 2 and all("test length" in trial for trial in whole)
     alone = experiment.run(Work([2], tmp_path / "alone"), **options)
     assert alone == whole[1:]
-    work, left = Work([1, 2], tmp_path / "stopped"), [4]
+    work, left = Work([1, 2], tmp_path / "stopped"), [3]
 
     def stop(*_: object) -> None:
         left[0] -= 1

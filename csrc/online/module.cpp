@@ -16,7 +16,7 @@ namespace {
 const int64_t kBytes = kBlockBytes;
 
 // Addresses of the tensors of a call, in this order; 0 where there is none.
-enum { kInputs, kHot, kTargets, kHotTargets, kWhen, kStarts, kLengths, kOutputs, kTensors };
+enum { kInputs, kHot, kTargets, kHotTargets, kWhen, kStarts, kLengths, kBegins, kOutputs, kTaken, kTensors };
 
 template <class T>
 const OnlineKernels<T>& kernels() {
@@ -27,8 +27,8 @@ const OnlineKernels<T>& kernels() {
 }
 
 template <class T>
-Call<T> call_of(int64_t steps, int64_t nets, const std::vector<uintptr_t>& t) {
-    if (t.size() != kTensors) throw std::invalid_argument("online: expected the addresses of 8 tensors");
+Call<T> call_of(int64_t steps, int64_t nets, const std::vector<uintptr_t>& t, bool learns, double tolerance) {
+    if (t.size() != kTensors) throw std::invalid_argument("online: expected the addresses of 10 tensors");
     return {steps,
             nets,
             reinterpret_cast<const T*>(t[kInputs]),
@@ -38,7 +38,11 @@ Call<T> call_of(int64_t steps, int64_t nets, const std::vector<uintptr_t>& t) {
             reinterpret_cast<const uint8_t*>(t[kWhen]),
             reinterpret_cast<const uint8_t*>(t[kStarts]),
             reinterpret_cast<const int64_t*>(t[kLengths]),
-            reinterpret_cast<T*>(t[kOutputs])};
+            reinterpret_cast<const uint8_t*>(t[kBegins]),
+            reinterpret_cast<T*>(t[kOutputs]),
+            reinterpret_cast<uint8_t*>(t[kTaken]),
+            learns,
+            T(tolerance)};
 }
 
 // Calls f with blocks of the dtype.
@@ -57,9 +61,9 @@ template <class T>
 T value_of(const Blocks<T>&);  // not defined: names the type
 
 void run(const OnlineProgram& program, const std::string& dtype, uintptr_t data, int64_t nets, int64_t steps,
-         const std::vector<uintptr_t>& tensors, int threads) {
+         const std::vector<uintptr_t>& tensors, bool learns, double tolerance, int threads) {
     with_blocks(program, dtype, data, nets, [&](auto blocks) {
-        blocks.run(call_of<decltype(value_of(blocks))>(steps, nets, tensors), threads);
+        blocks.run(call_of<decltype(value_of(blocks))>(steps, nets, tensors, learns, tolerance), threads);
     });
 }
 
@@ -67,7 +71,7 @@ void jacobian(const OnlineProgram& program, const std::string& dtype, uintptr_t 
               const std::vector<uintptr_t>& tensors, uintptr_t result) {
     with_blocks(program, dtype, data, nets, [&](auto blocks) {
         using T = decltype(value_of(blocks));
-        blocks.jacobian(call_of<T>(1, nets, tensors), reinterpret_cast<T*>(result));
+        blocks.jacobian(call_of<T>(1, nets, tensors, false, -1), reinterpret_cast<T*>(result));
     });
 }
 
@@ -89,9 +93,10 @@ void add_to(nb::module_& m) {
         .def(nb::init<const std::string&>(), nb::arg("json_text"))
         .def("prepare", &prepare, nb::arg("dtype"), nb::arg("blocks"), nb::arg("nets"), "Sets constants and states.")
         .def("run", &run, nb::arg("dtype"), nb::arg("blocks"), nb::arg("nets"), nb::arg("steps"), nb::arg("tensors"),
-             nb::arg("threads"),
+             nb::arg("learns"), nb::arg("tolerance"), nb::arg("threads"),
              "Takes steps. `tensors`: the addresses of inputs, their indices, targets, their indices, when, starts, "
-             "lengths and outputs, 0 where there is none; it learns where there are targets.")
+             "lengths, begins, outputs and taken, 0 where there is none. A net that is off by more than the tolerance, "
+             "unless that is below 0, rests from the next step on.")
         .def("jacobian", &jacobian, nb::arg("dtype"), nb::arg("blocks"), nb::arg("nets"), nb::arg("tensors"),
              nb::arg("result"), "The derivatives of the outputs of a step that is not taken.")
         .def("finish", &finish, nb::arg("dtype"), nb::arg("blocks"), nb::arg("nets"),

@@ -1,6 +1,7 @@
 #include "online/engine/stepper.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace carousel::online {
@@ -15,6 +16,8 @@ Stepper<T>::Stepper(const OnlineProgram& program, const OnlineKernels<T>& kernel
       moment_{block, nullptr, nullptr},
       hot_(size_t(kNets<T>), -1),
       takes_(size_t(kNets<T>)),
+      rests_(takes_),
+      wakes_(takes_),
       active_(size_t(kNets<T>)),
       hit_(active_),
       starting_(active_),
@@ -65,7 +68,35 @@ void Stepper<T>::restart(int64_t net) {
     at(program_.rate)[net] = at(program_.first_rate)[net];
 }
 
-// Which nets take step t. That changes only where one of them ends.
+// The nets that rest, and begin again with step t.
+template <class T>
+void Stepper<T>::wake(const Call<T>& call, int64_t t) {
+    if (!any_rests_) return;
+    const int64_t cell = t * call.nets + first_;
+    any_rests_ = false;
+    for (int64_t k = 0; k < nets_; ++k) {
+        if (!rests_[size_t(k)]) continue;
+        const bool begins = call.begins && call.begins[cell + k];
+        rests_[size_t(k)] = !begins;
+        wakes_[size_t(k)] = begins;
+        any_rests_ |= !begins;
+        if (begins) next_end_ = t;
+    }
+}
+
+// The nets whose errors are too large rest from the next step on.
+template <class T>
+void Stepper<T>::rest(const Call<T>& call) {
+    for (int64_t k = 0; k < nets_; ++k) {
+        bool within = true;
+        for (int64_t j = 0; j < program_.output.n; ++j) within &= std::abs(error(j)[k]) <= call.tolerance;
+        if (within || !is_set(hit_, k)) continue;
+        rests_[size_t(k)] = any_rests_ = true;
+        next_end_ = 0;
+    }
+}
+
+// Which nets take step t. That changes only where one of them ends, rests or begins again.
 template <class T>
 void Stepper<T>::find_active(const Call<T>& call, int64_t t) {
     if (t < next_end_) return;
@@ -73,10 +104,11 @@ void Stepper<T>::find_active(const Call<T>& call, int64_t t) {
     bool all = true;
     for (int64_t k = 0; k < kNets<T>; ++k) {
         const int64_t length = k >= nets_ ? 0 : call.lengths ? call.lengths[first_ + k] : call.steps;
-        takes_[size_t(k)] = t < length;
-        set(active_, k, t < length);
-        all &= k >= nets_ || t < length;
-        if (t < length) next_end_ = std::min(next_end_, length);
+        const bool takes = t < length && !rests_[size_t(k)];
+        takes_[size_t(k)] = takes;
+        set(active_, k, takes);
+        all &= k >= nets_ || takes;
+        if (takes) next_end_ = std::min(next_end_, length);
     }
     moment_.active = all ? nullptr : active_.data();
 }
@@ -84,20 +116,22 @@ void Stepper<T>::find_active(const Call<T>& call, int64_t t) {
 // The beginning of the sequences that begin at step t.
 template <class T>
 void Stepper<T>::start(const Call<T>& call, int64_t t) {
-    const uint8_t* begins = call.starts + t * call.nets + first_;
-    if (!call.starts || !any_of(begins)) return;
+    const int64_t cell = t * call.nets + first_;
+    for (int64_t k = 0; call.starts && k < nets_; ++k) wakes_[size_t(k)] |= call.starts[cell + k];
+    if (!any_of(wakes_.data())) return;
     const auto each = [&](auto f) {
         for (int64_t k = 0; k < nets_; ++k)
-            if (takes_[size_t(k)] && begins[k]) f(k);
+            if (takes_[size_t(k)] && wakes_[size_t(k)]) f(k);
     };
-    if (!call.learns()) {
+    if (call.learns) {
+        std::fill(starting_.begin(), starting_.end(), T(0));
+        each([&](int64_t k) { set(starting_, k, at(program_.pending)[k] != T(0)); });
+        if (any(starting_)) change(starting_);
+        each([&](int64_t k) { restart(k); });
+    } else {
         each([&](int64_t k) { restart_states(k); });
-        return;
     }
-    std::fill(starting_.begin(), starting_.end(), T(0));
-    each([&](int64_t k) { set(starting_, k, at(program_.pending)[k] != T(0)); });
-    if (any(starting_)) change(starting_);
-    each([&](int64_t k) { restart(k); });
+    std::fill(wakes_.begin(), wakes_.end(), uint8_t(0));
 }
 
 template <class T>
@@ -130,10 +164,13 @@ void Stepper<T>::read_input(const Call<T>& call, int64_t t) {
 template <class T>
 void Stepper<T>::write_output(const Call<T>& call, int64_t t) {
     const Rows& y = program_.output;
-    T* to = call.outputs + (t * call.nets + first_) * y.n;
-    for (int64_t k = 0; k < nets_; ++k, to += y.n)
-        if (takes_[size_t(k)])
-            for (int64_t j = 0; j < y.n; ++j) to[j] = at(y.at + j)[k];
+    const int64_t cell = t * call.nets + first_;
+    T* to = call.outputs + cell * y.n;
+    for (int64_t k = 0; k < nets_; ++k, to += y.n) {
+        if (!takes_[size_t(k)]) continue;
+        call.taken[cell + k] = 1;
+        for (int64_t j = 0; j < y.n; ++j) to[j] = at(y.at + j)[k];
+    }
 }
 
 // The errors of step t; false if no net has a target there.
@@ -195,8 +232,7 @@ void Stepper<T>::change(const Mask& mask) {
 }
 
 template <class T>
-void Stepper<T>::learn(const Call<T>& call, int64_t t) {
-    const bool hit = find_errors(call, t);
+void Stepper<T>::learn(bool hit) {
     if (hit) {
         if (program_.at_once) clear_gradient();
         rule_->see(*this, hit_.data());
@@ -222,14 +258,18 @@ template <class T>
 void Stepper<T>::run(const Call<T>& call) {
     begin(call);
     for (int64_t t = 0; t < call.steps; ++t) {
+        wake(call, t);
         find_active(call, t);
         start(call, t);
+        if (!any_of(takes_.data())) continue;
         read_input(call, t);
         run_code(program_.forward);
         write_output(call, t);
-        if (call.learns()) learn(call, t);
+        const bool hit = call.has_targets() && find_errors(call, t);
+        if (call.learns) learn(hit);
         for (const State& s : program_.states)
             kernels_.commit(at(s.rows.at), at(s.fresh), s.rows.n, moment_.active);
+        if (hit && call.tolerance >= T(0)) rest(call);
     }
 }
 

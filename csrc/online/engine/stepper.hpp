@@ -9,8 +9,8 @@
 namespace carousel::online {
 
 // A call: T steps of N nets. Inputs are (T, N, D) numbers or, where `hot` is given, (T, N) indices; targets likewise.
-// Null: none of `targets` and `hot_targets` (no learning), `when` (a target at every step), `starts` (no sequence
-// starts), `lengths` (every net takes all steps).
+// Null: none of `targets` and `hot_targets` (no errors), `when` (a target at every step), `starts` (no sequence
+// starts), `lengths` (every net takes all steps), `begins` (none where a net that rests may begin again).
 template <class T>
 struct Call {
     int64_t steps, nets;
@@ -20,9 +20,13 @@ struct Call {
     const int32_t* hot_targets;
     const uint8_t *when, *starts;
     const int64_t* lengths;
-    T* outputs;  // (T, N, K), left alone where a net takes no step
+    const uint8_t* begins;
+    T* outputs;      // (T, N, K), left alone where a net takes no step
+    uint8_t* taken;  // (T, N), 1 where a net takes the step
+    bool learns;
+    T tolerance;  // a net that is off by more rests until it begins again; below 0: none rests
 
-    bool learns() const { return targets || hot_targets; }
+    bool has_targets() const { return targets || hot_targets; }
 };
 
 template <class T>
@@ -61,6 +65,8 @@ class Stepper {
     bool any(const Mask& mask) const;
     bool any_of(const uint8_t* flags) const;
     void begin(const Call<T>& call);
+    void wake(const Call<T>& call, int64_t t);
+    void rest(const Call<T>& call);
     void find_active(const Call<T>& call, int64_t t);
     void start(const Call<T>& call, int64_t t);
     void restart(int64_t net);
@@ -70,7 +76,7 @@ class Stepper {
     void write_output(const Call<T>& call, int64_t t);
     bool find_errors(const Call<T>& call, int64_t t);
     void run_code(const std::vector<Instruction>& code);
-    void learn(const Call<T>& call, int64_t t);
+    void learn(bool hit);
     void change(const Mask& mask);
 
     const OnlineProgram& program_;
@@ -81,7 +87,10 @@ class Stepper {
     Moment<T> moment_;
     std::vector<int32_t> hot_;
     std::vector<uint8_t> takes_;  // the nets that take this step
-    int64_t next_end_ = 0;        // the step at which the next of them has ended
+    std::vector<uint8_t> rests_;  // those that were off by more than the tolerance
+    std::vector<uint8_t> wakes_;  // those that begin again with this step
+    bool any_rests_ = false;
+    int64_t next_end_ = 0;  // the step at which the next of those that take steps has ended
     Mask active_, hit_, starting_;
     std::vector<T> errors_;  // output minus target, zero where there is none
     T decay_;

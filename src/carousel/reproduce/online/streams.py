@@ -1,9 +1,9 @@
 """Learning from streams that end at the first error: after each, or after a good one, the net is tested with weights
 that stay, on streams that end in the same way.
 
-Trials run side by side and do not wait for each other: while some learn, others are tested. A stream's end is known
-only once its outputs are, so a window of steps is learned, and where a stream ended within it, it is learned again from
-where the window began, in each trial up to that very step. How wide windows are changes nothing in the results.
+Trials run side by side and do not wait for each other: while some learn, others are tested. They go on by windows of
+steps. After an error a net rests to where the next stream may begin, or to the window's end if it is to be tested. How
+wide windows are changes nothing in the results.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from carousel.reproduce.online.lanes import KEPT_EVERY, LEARN, TEST
 from carousel.reproduce.work import Trial, Work
 
 LEARNING, TESTING, DONE = range(3)
-NARROWEST, WIDEST = 32, 1024  # steps of a window
+NARROWEST, WIDEST = 32, 1024  # steps of a window for one stream
+MANY = 1024  # and for several
 KEPT = "phase", "streams", "squares", "targets"
+Flags = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
@@ -47,12 +49,24 @@ class Rules(NamedTuple):
     streams: int
 
 
-class End(NamedTuple):
-    """Of each trial (N,): steps until its stream ends or the window does, whether it ended, and by an error."""
+class Taken(NamedTuple):
+    """Of a window's steps (T, N): those that nets took, those of them that were wrong, and that completed one more."""
 
-    taken: Indices
-    ended: NDArray[np.bool_]
-    wrong: NDArray[np.bool_]
+    steps: Flags
+    wrong: Flags
+    done: Flags
+
+    @property
+    def ends(self) -> Indices:
+        """One past the last step that each net took, (N,)."""
+        return np.where(self.steps.any(axis=0), len(self.steps) - self.steps[::-1].argmax(axis=0), 0)
+
+
+class Ended(NamedTuple):
+    """Of each trial (N,), how many streams ended, and how much the last of them had completed."""
+
+    streams: Indices
+    completed: Indices
 
 
 class Reading:
@@ -66,24 +80,34 @@ class Reading:
         self.count, self.steps = np.zeros(len(seeds), dtype=np.int64), np.zeros(len(seeds), dtype=np.int64)
         self.typical = np.full(len(seeds), NARROWEST, dtype=np.int64)
 
-    def window(self, active: NDArray[np.bool_]) -> tuple[Piece, Indices]:
-        """As many steps as the active trials' streams have about, and how many each trial may take of them."""
-        steps = int(np.clip(np.median(self.typical[active]), NARROWEST, WIDEST))
-        return self.data.window(steps), np.where(active, steps, 0)
+    def window(self, left: Indices, limit: int) -> tuple[Piece, Indices]:
+        """The next steps, and how many of them each trial may take: no more than `left` streams, and none of them past
+        its limit."""
+        several = left.max() > 1
+        steps = MANY if several else int(np.clip(np.median(self.typical[left > 0]), NARROWEST, WIDEST))
+        window = self.data.window(steps)
+        full = self.count + window.done.cumsum(axis=0) >= limit
+        lengths = np.where(left > 0, np.where(full.any(axis=0), full.argmax(axis=0) + 1, steps), 0)
+        window = Piece(*(row[: lengths.max()] for row in window))
+        window.begins[0] = False  # what begins here is no stream after another
+        return window._replace(begins=window.begins & (window.begins.cumsum(axis=0) < left)), lengths
 
-    def advance(self, window: Piece, end: End) -> list[tuple[int, int]]:
-        """Go on past what was taken; the trials whose streams ended, which begin new ones, and how long they were."""
-        right = np.arange(len(window.done))[:, None] < end.taken - end.wrong
-        self.count += (window.done & right).sum(axis=0)
-        self.steps += end.taken
-        self.data.go_on(end.taken)
-        self.fresh = np.where(end.taken > 0, end.ended, self.fresh)
-        finished = [(int(n), int(self.count[n])) for n in np.flatnonzero(end.ended)]
-        self.typical = np.where(end.ended, self.steps, np.maximum(self.typical, self.steps))
-        self.count[end.ended] = self.steps[end.ended] = 0
-        for n, _ in finished:
-            self.data.next_beginning(n)
-        return finished
+    def advance(self, taken: Taken, limit: int) -> Ended:
+        """Go on past what was taken. Trials whose stream ended with that go on where the next one may begin."""
+        errors, number = taken.wrong.sum(axis=0), taken.wrong.cumsum(axis=0) - taken.wrong  # of streams, in the window
+        now, last = number == errors, number == errors - 1
+        steps, count = (taken.steps & now).sum(axis=0), (taken.done & now).sum(axis=0) + np.where(errors, 0, self.count)
+        failed = (taken.done & last).sum(axis=0) + np.where(errors == 1, self.count, 0)
+        full = count >= limit
+        over = full | ((errors > 0) & (steps == 0))
+        self.data.go_on(taken.ends)
+        for n in np.flatnonzero(over):
+            self.data.next_beginning(int(n))
+        self.steps = steps + np.where(errors, 0, self.steps)
+        self.typical = np.where(over, taken.steps.sum(axis=0), np.maximum(self.typical, self.steps))
+        self.fresh = np.where(taken.steps.any(axis=0), over, self.fresh)
+        self.count, self.steps = np.where(over, 0, count), np.where(over, 0, self.steps)
+        return Ended(errors + full, np.where(full, count, failed))
 
     def state(self) -> dict[str, Any]:
         """What to keep in order to go on."""
@@ -131,57 +155,49 @@ class Streams:
         return [self._result(n) for n in range(len(self.phase))]
 
     def _learn(self) -> None:
-        reading, before = self.learning, self.net.state_dict()
-        window, lengths = reading.window(self.phase == LEARNING)
-        end = self._end(reading, window, lengths, self._step(reading, window, lengths, learn=True), self.rules.limit)
-        if (end.taken < lengths).any():
-            self.net.load_state_dict(before)
-            self._step(reading, window, end.taken, learn=True)
-        for n, count in reading.advance(window, end):
-            self.streams[n] += 1
-            if self.rules.always or count >= self.rules.limit or self._given_up(n):
+        left = np.where(self.rules.always, 1, self.rules.streams - self.streams)
+        window, lengths = self.learning.window(np.where(self.phase == LEARNING, left, 0), self.rules.limit)
+        taken, _ = self._step(self.learning, window, lengths, learn=True)
+        ended = self.learning.advance(taken, self.rules.limit)
+        self.streams += ended.streams
+        for n in np.flatnonzero(ended.streams):
+            if self.rules.always or ended.completed[n] >= self.rules.limit or self._given_up(n):
                 self.phase[n], self.tested[n] = TESTING, []
                 self.squares[n] = self.targets[n] = 0
 
     def _test(self) -> None:
-        reading = self.testing
-        window, lengths = reading.window(self.phase == TESTING)
-        y = self._step(reading, window, lengths, learn=False)
-        end = self._end(reading, window, lengths, y, self.rules.test_limit)
-        seen = window.when & (np.arange(len(y))[:, None] < end.taken)
+        window, lengths = self.testing.window(np.where(self.phase == TESTING, 1, 0), self.rules.test_limit)
+        taken, y = self._step(self.testing, window, lengths, learn=False)
+        seen = window.when & taken.steps
         squares = ((window.targets - y) ** 2).mean(axis=2) * seen
-        self.squares = np.cumsum(np.vstack([self.squares, squares]), axis=0)[
-            -1
-        ]  # in order: the same bits in any window
+        self.squares = np.vstack([self.squares, squares]).cumsum(axis=0)[-1]  # in order: the same bits in any window
         self.targets += seen.sum(axis=0)
-        for n, count in reading.advance(window, end):
-            self.tested[n].append(count)
-            failed = count < self.rules.test_limit
+        ended = self.testing.advance(taken, self.rules.test_limit)
+        for n in np.flatnonzero(ended.streams):
+            self.tested[n].append(int(ended.completed[n]))
+            failed = ended.completed[n] < self.rules.test_limit
             if len(self.tested[n]) == self.rules.tests:
                 passed = min(self.tested[n]) >= self.rules.test_limit
                 self.phase[n] = DONE if passed or self._given_up(n) else LEARNING
             elif failed and not self._given_up(n):  # one is enough to know that the test is not passed
                 self.phase[n] = LEARNING
 
-    def _given_up(self, n: int) -> bool:
+    def _given_up(self, n: Any) -> bool:
         return bool(self.streams[n] >= self.rules.streams)
 
-    def _step(self, reading: Reading, window: Piece, lengths: Indices, *, learn: bool) -> Numbers:
-        """Each net takes as many steps of the window; the outputs (T, N, K)."""
+    def _step(self, reading: Reading, window: Piece, lengths: Indices, *, learn: bool) -> tuple[Taken, Numbers]:
+        """Each net takes so many steps of the window, unless it rests; the outputs (T, N, K)."""
         starts = window.resets.copy()
         starts[0] |= reading.fresh
-        inputs, begins, steps = map(torch.from_numpy, (window.inputs, starts, lengths))
-        if not learn:
-            return self.net.predict(inputs, begins, steps).double().numpy()
-        when = None if window.when.all() else torch.from_numpy(window.when)
-        return self.net.learn(inputs, torch.from_numpy(window.targets), when, begins, steps).double().numpy()
-
-    def _end(self, reading: Reading, window: Piece, lengths: Indices, y: Numbers, limit: int) -> End:
-        wrong = window.when & ~(np.abs(window.targets - y) <= self.rules.tolerance).all(axis=2)
-        over = wrong | (reading.count + window.done.cumsum(axis=0) >= limit)
-        over &= np.arange(len(over))[:, None] < lengths
-        first, ended = over.argmax(axis=0), over.any(axis=0)
-        return End(np.where(ended, first + 1, lengths), ended, ended & wrong[first, np.arange(len(first))])
+        given = {"starts": starts, "lengths": lengths, "targets": window.targets, "begins": window.begins}
+        if not window.when.all():
+            given["when"] = window.when
+        step = self.net.learn if learn else self.net.predict
+        tensors = {name: torch.from_numpy(value) for name, value in given.items()}
+        y = step(torch.from_numpy(window.inputs), **tensors, tolerance=self.rules.tolerance).numpy()
+        steps = self.net.taken.numpy()
+        wrong = steps & window.when & ~(np.abs(window.targets - y) <= self.rules.tolerance).all(axis=2)
+        return Taken(steps, wrong, window.done & steps & ~wrong), y
 
     def _result(self, n: int) -> Trial:
         found: Trial = {"solved": int(min(self.tested[n]) >= self.rules.test_limit)}

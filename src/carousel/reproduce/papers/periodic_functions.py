@@ -32,7 +32,7 @@ from carousel.reproduce.papers.timing_2002 import (
 )
 from carousel.reproduce.work import Trial, Work
 
-PERIODS = 200  # of a piece
+PERIODS = 2_000  # of a piece
 SHAPES = {
     "cosine": lambda phase: 0.5 * (1 - np.cos(2 * np.pi * phase)),
     "triangle": lambda phase: 1 - np.abs(1 - 2 * phase),

@@ -34,7 +34,7 @@ from carousel.reproduce.papers.timing_2002 import (
 )
 from carousel.reproduce.work import Trial, Work
 
-INTERVALS, TOLERANCE = 200, 0.49
+INTERVALS, TOLERANCE = 2_000, 0.49
 RATE, MOMENTUM = 1e-2, 0.9
 
 

@@ -32,7 +32,7 @@ def widths_of(net: Online) -> Widths:
 
 @dataclass
 class Tensors:
-    """The tensors of a call, None where there is none. They live as long as this does."""
+    """The tensors of a call, None where there is none. They live as long as this does. A tolerance below 0: none."""
 
     steps: int
     inputs: Tensor | None = None
@@ -42,25 +42,25 @@ class Tensors:
     when: Tensor | None = None
     starts: Tensor | None = None
     lengths: Tensor | None = None
+    begins: Tensor | None = None
+    tolerance: float = -1.0
 
-    @property
-    def learns(self) -> bool:
-        """Whether there are targets."""
-        return self.targets is not None or self.hot_targets is not None
-
-    def addresses(self, outputs: Tensor) -> list[int]:
-        """As the core wants them, with where the outputs go."""
-        given = (self.inputs, self.hot_inputs, self.targets, self.hot_targets, self.when, self.starts, self.lengths)
-        return [0 if t is None else t.data_ptr() for t in (*given, outputs)]
+    def addresses(self, outputs: Tensor, taken: Tensor) -> list[int]:
+        """As the core wants them, with where the outputs go, and which steps were taken."""
+        numbers = self.inputs, self.hot_inputs, self.targets, self.hot_targets
+        steps = self.when, self.starts, self.lengths, self.begins
+        return [0 if t is None else t.data_ptr() for t in (*numbers, *steps, outputs, taken)]
 
 
 def check_call(
     widths: Widths,
     inputs: Tensor,
-    targets: Tensor | None,
-    when: Tensor | None,
-    starts: Tensor | None,
-    lengths: Tensor | None,
+    targets: Tensor | None = None,
+    when: Tensor | None = None,
+    starts: Tensor | None = None,
+    lengths: Tensor | None = None,
+    tolerance: float | None = None,
+    begins: Tensor | None = None,
 ) -> Tensors:
     """The tensors of a call. Raises TypeError or ValueError for what does not fit the net."""
     dense, hot = _numbers_or_indices("inputs", inputs, widths, widths.inputs, "D")
@@ -72,7 +72,21 @@ def check_call(
     made.starts = _flags("starts", starts, steps, widths.nets)
     if lengths is not None:
         made.lengths = _lengths(lengths, steps, widths.nets)
+    made.begins = _flags("begins", begins, steps, widths.nets)
+    if tolerance is not None:
+        made.tolerance = _tolerance(tolerance, targets)
+        made.begins = made.starts if begins is None else made.begins
+    elif begins is not None:
+        raise ValueError("Online: begins are where nets go on that rest, and without a tolerance none does.")
     return made
+
+
+def _tolerance(given: Any, targets: Tensor | None) -> float:
+    if isinstance(given, bool) or not isinstance(given, float | int) or not given >= 0:
+        raise ValueError(f"Online: tolerance is {given!r}, expected a number from 0 on.")
+    if targets is None:
+        raise ValueError("Online: a tolerance is one for errors; give targets too.")
+    return float(given)
 
 
 def _numbers_or_indices(

@@ -79,6 +79,8 @@ class Online:
         self._aside = {name: self._read(name).clone() for name in self._states}
         #: The weights by name, learned and fixed, each (N, *shape). They may be written.
         self.parameters: dict[str, Tensor] = _started(cell, sizes, nets, seed, dtype)
+        #: Which steps of the last call each net took, (T, N).
+        self.taken = torch.zeros(0, nets, dtype=torch.bool)
 
     # -- using it
 
@@ -89,6 +91,9 @@ class Online:
         when: Tensor | None = None,
         starts: Tensor | None = None,
         lengths: Tensor | None = None,
+        *,
+        tolerance: float | None = None,
+        begins: Tensor | None = None,
     ) -> Tensor:
         """Takes T steps and learns, from where the last call ended. Returns y (T, N, K), each from before the change.
 
@@ -96,16 +101,34 @@ class Online:
         where there is none. `targets` are (T, N, K), or (T, N) integers likewise. `when` (T, N) says which steps have a
         target (None: all), `starts` (T, N) before which the state starts afresh, `lengths` (N,) how many of the steps
         each net takes; the others change nothing and have y = 0. Raises ValueError for shapes that do not fit.
-        """
-        given = check_call(self._widths, inputs, targets, when, starts, lengths)
-        return self._run(given)
 
-    def predict(self, inputs: Tensor, starts: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
-        """As `learn`, with weights that stay and states of its own: learning goes on as if it had not been called."""
-        given = check_call(self._widths, inputs, None, None, starts, lengths)
+        With a `tolerance`, a net with an output that is off by more at a step with a target still learns from that
+        step, then rests: it takes none until it starts afresh, where `begins` (T, N) says so (None: where `starts`
+        does), or until the call ends. `begins` says nothing to nets that do not rest. `taken` tells which steps were
+        taken.
+        """
+        given = check_call(self._widths, inputs, targets, when, starts, lengths, tolerance, begins)
+        return self._run(given, learns=True)
+
+    def predict(
+        self,
+        inputs: Tensor,
+        starts: Tensor | None = None,
+        lengths: Tensor | None = None,
+        *,
+        targets: Tensor | None = None,
+        when: Tensor | None = None,
+        tolerance: float | None = None,
+        begins: Tensor | None = None,
+    ) -> Tensor:
+        """As `learn`, with weights that stay and states of its own: learning goes on as if it had not been called.
+        The targets are for the tolerance alone."""
+        if tolerance is None and not (targets is None and when is None):
+            raise ValueError("Online: targets of a prediction are for a tolerance alone, and none is given.")
+        given = check_call(self._widths, inputs, targets, when, starts, lengths, tolerance, begins)
         learning = {name: self._read(name).clone() for name in self._states}
         self._exchange(self._aside)
-        y = self._run(given)
+        y = self._run(given, learns=False)
         self._aside = {name: self._read(name).clone() for name in self._states}
         self._exchange(learning)
         return y
@@ -119,13 +142,13 @@ class Online:
     def jacobian(self, inputs: Tensor) -> dict[str, Tensor]:
         """The derivatives of the outputs of a step with `inputs` (N, D) or (N,), which is not taken, with respect to
         each weight through all steps so far: by name, (N, K, *shape)."""
-        given = check_call(self._widths, inputs.unsqueeze(0), None, None, None, None)
+        given = check_call(self._widths, inputs.unsqueeze(0))
         blocks, _, lanes = self._blocks.shape
         count, K = sum(self._program.kept[name][1] for name in self._program.learned), self._program.outputs
         result = torch.zeros(blocks, K, count, lanes, dtype=self.dtype)
         self._load()
-        y = torch.zeros(1, self.nets, K, dtype=self.dtype)
-        self._call("jacobian", given.addresses(y), result.data_ptr())
+        y, taken = torch.zeros(1, self.nets, K, dtype=self.dtype), torch.zeros(1, self.nets, dtype=torch.bool)
+        self._call("jacobian", given.addresses(y, taken), result.data_ptr())
         rows = result.permute(0, 3, 1, 2).reshape(-1, K, count)[: self.nets]
         return self._by_name(rows)
 
@@ -169,11 +192,13 @@ class Online:
     def _widths(self) -> Any:
         return widths_of(self)
 
-    def _run(self, given: Tensors) -> Tensor:
+    def _run(self, given: Tensors, *, learns: bool) -> Tensor:
         self._load()
         y = torch.zeros(given.steps, self.nets, self._program.outputs, dtype=self.dtype)
-        self._call("run", given.steps, given.addresses(y), torch.get_num_threads())
-        if given.learns:
+        self.taken = torch.zeros(given.steps, self.nets, dtype=torch.bool)
+        addresses = given.addresses(y, self.taken)
+        self._call("run", given.steps, addresses, learns, given.tolerance, torch.get_num_threads())
+        if learns:
             self._fetch()
         return y
 
