@@ -143,6 +143,8 @@ def test_alignment_is_the_best_of_all_ways() -> None:
         times, value = max(ways(scores.log_softmax(-1)[:, 0], TARGETS[b], 0), key=lambda way: float(way[1].detach()))
         assert found.labels.tolist() == TARGETS[b] and found.times.tolist() == times
         assert found.log_prob == pytest.approx(value.item())
+        written = [scores.log_softmax(-1)[t, 0, u, TARGETS[b][u]].item() for u, t in enumerate(times)]
+        assert found.scores.tolist() == pytest.approx(written)
 
 
 def every_transcript(net: ca.Transducer, encoded: Tensor, most: int) -> dict[tuple[int, ...], float]:

@@ -65,7 +65,7 @@ def test_a_loaded_model_writes_the_same(fitted, recordings, tmp_path):
     loaded = Transcriber.load(folder)
     assert loaded.settings == transcriber.settings
     frames = [transcriber.prepared.parts["test"][k].frames for k in range(3)]
-    for one, other in zip(transcriber.fitted.scores(frames, 2), loaded.fitted.scores(frames, 2), strict=True):
+    for one, other in zip(transcriber.fitted.outputs(frames, 2), loaded.fitted.outputs(frames, 2), strict=True):
         assert torch.equal(one, other)
     loaded.save(tmp_path / "copy")
     assert Transcriber.load(tmp_path / "copy").predict(recordings).equals(transcriber.predict(recordings))
@@ -74,7 +74,7 @@ def test_a_loaded_model_writes_the_same(fitted, recordings, tmp_path):
 def test_a_batch_is_as_one_alone(fitted):
     transcriber, _ = fitted
     frames = [sample.frames for sample in transcriber.prepared.parts["training"][:5]]
-    together, alone = (list(transcriber.fitted.scores(frames, size)) for size in (5, 1))
+    together, alone = (list(transcriber.fitted.outputs(frames, size)) for size in (5, 1))
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
@@ -87,8 +87,9 @@ def test_lines_are_learned(tmp_path):
     assert transcriber.predict(folder / "000.bin.png")["text"].tolist() == [(folder / "000.gt.txt").read_text().strip()]
 
 
-def test_resuming_gives_the_same_bits(recordings, tmp_path):
-    settings = QUICK | {"epochs": 3, "noise": 0.1, "warp": 0.1, "dropout": 0.1, "hidden_size": 6}
+@pytest.mark.parametrize("model", ["ctc", "transducer"])
+def test_resuming_gives_the_same_bits(recordings, tmp_path, model):
+    settings = QUICK | {"model": model, "epochs": 3, "noise": 0.1, "warp": 0.1, "dropout": 0.1, "hidden_size": 6}
     whole = Transcriber(**settings).fit(recordings, output=tmp_path / "whole")
 
     class Stop(Exception):
@@ -194,7 +195,7 @@ def test_a_stream_sees_what_the_whole_is(recordings, stack, stride):
     transcriber = Transcriber(**settings).fit(recordings)
     fitted = transcriber.fitted
     listener, sample = transcriber.listen(), transcriber.prepared.parts["test"][0]
-    (whole,) = fitted.scores([sample.frames], 1)
+    (whole,) = fitted.outputs([sample.frames], 1)
     seen = []
     listener._text = type("Ear", (), {"feed": lambda self, scores: seen.append(scores.clone()) or Partial((), (), 0)})()
     samples = fitted.inputs.features.read(sample.item.path)

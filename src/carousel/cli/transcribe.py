@@ -21,8 +21,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 Skip = Annotated[bool, typer.Option("--skip-faulty", help="Leave out files that will not do, and name them.")]
 FEATURES, TRAINING, DECODING = "What the network reads", "Model and training", "Decoding"
-Decoder = Annotated[str, typer.Option(help="best-path, prefix-search or beam.", rich_help_panel=DECODING)]
-Beam = Annotated[int, typer.Option(min=1, help="Beginnings that a beam keeps.", rich_help_panel=DECODING)]
+Decoder = Annotated[
+    str, typer.Option(help="best-path, prefix-search (of CTC alone) or beam.", rich_help_panel=DECODING)
+]
+Beam = Annotated[
+    int | None,
+    typer.Option(min=1, help="Beginnings that a beam keeps; 50, or of a transducer 10.", rich_help_panel=DECODING),
+]
 Language = Annotated[
     str | None,
     typer.Option(
@@ -58,6 +63,7 @@ def fit(
     deltas: Annotated[int, _features("Derivatives in time beside the features.", min=0, max=3)] = 0,
     stack: Annotated[int | None, _features("Frames in a step; 3 of a recording, 2 of an image.", min=1)] = None,
     stride: Annotated[int | None, _features("Frames from one step to the next; as many as stack.", min=1)] = None,
+    model: Annotated[str, _training("ctc or transducer: how transcripts train the network.")] = "ctc",
     cell: Annotated[
         str,
         _training(
@@ -92,9 +98,9 @@ def fit(
     set_threads(threads)
     folder = output or Path(f"{data.resolve().name.split('.')[0]}-transcribe")
     transcriber = Transcriber(
-        cell=cell, hidden_size=hidden_size, layers=layers, bidirectional=not one_directional, dropout=dropout,
-        sizes=read_sizes(size), rate=rate, channel=channel, bands=bands, height=height, line=line, scale=scale,
-        deltas=deltas, stack=stack, stride=stride, noise=noise, warp=warp, language_model=language_model,
+        model=model, cell=cell, hidden_size=hidden_size, layers=layers, bidirectional=not one_directional,
+        dropout=dropout, sizes=read_sizes(size), rate=rate, channel=channel, bands=bands, height=height, line=line,
+        scale=scale, deltas=deltas, stack=stack, stride=stride, noise=noise, warp=warp, language_model=language_model,
         epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
         strategy=strategy, devices=devices,
     )  # fmt: skip
@@ -147,7 +153,7 @@ def predict(
     json: Json = False,
     skip_faulty: Skip = False,
     decoder: Decoder = "best-path",
-    beam: Beam = 50,
+    beam: Beam = None,
     language_model: Language = None,
     lm_weight: Weight = 0.5,
     lm_bonus: Bonus = 0.0,
@@ -212,7 +218,7 @@ def evaluate(
         bool, typer.Option("--unknown-as-errors", help="Count characters that the model does not know as errors.")
     ] = False,
     decoder: Decoder = "best-path",
-    beam: Beam = 50,
+    beam: Beam = None,
     language_model: Language = None,
     lm_weight: Weight = 0.5,
     lm_bonus: Bonus = 0.0,
@@ -253,7 +259,7 @@ def align(
     json: Json = False,
     skip_faulty: Skip = False,
     decoder: Decoder = "best-path",
-    beam: Beam = 50,
+    beam: Beam = None,
     language_model: Language = None,
     lm_weight: Weight = 0.5,
     lm_bonus: Bonus = 0.0,

@@ -53,10 +53,15 @@ class Written(NamedTuple):
 
 
 class TransducerAlignment(NamedTuple):
-    """The frame `times` (U,) at which the best path writes each of the `labels`, and the path's log-probability."""
+    """The frames at which the best path writes a transcript.
+
+    For each of the U labels the frame in `times`, and in `scores` its log-probability there, in nats. `log_prob`: of
+    the path.
+    """
 
     labels: Tensor
     times: Tensor
+    scores: Tensor
     log_prob: float
 
 
@@ -134,10 +139,10 @@ class Transducer(nn.Module):
         found = []
         for b, (T, U) in enumerate(zip(frames.tolist(), transcripts.lengths.tolist(), strict=True)):
             blank, label = (value[:T, b, : U + 1].double().cpu() for value in columns)
-            times, log_prob = lattice_alignment(blank, label)
-            found.append(
-                TransducerAlignment(transcripts.labels[b, :U], torch.tensor(times, dtype=torch.int64), log_prob)
-            )
+            frames_of_labels, log_prob = lattice_alignment(blank, label)
+            times = torch.tensor(frames_of_labels, dtype=torch.int64)
+            scores = label[times, torch.arange(U)].float()
+            found.append(TransducerAlignment(transcripts.labels[b, :U], times, scores, log_prob))
         return found
 
     # -- step by step

@@ -59,11 +59,11 @@ class TransducerBeam:
         check_counts("TransducerBeam", beam=beam, nbest=nbest, most=most)
         self.net, self.beam, self.nbest, self.most = net, beam, nbest, most
 
-    def __call__(self, encoded: Tensor, lengths: Tensor | Sequence[int] | None = None) -> list[list[Hypothesis]]:
-        """For each sample its transcripts, the best first.
+    def __call__(self, encoded: Tensor, lengths: Tensor | Sequence[int] | None = None) -> list:
+        """For each sample its transcripts, the best first; for encoded (T, D) of one sample those alone.
 
         Args:
-            encoded: (T, B, D), of the net that reads the frames.
+            encoded: (T, B, D) or (T, D), of the net that reads the frames.
             lengths: (B,) how many frames each sample has; None is T.
 
         Raises TypeError, ValueError for what does not fit, and for scores that are not finite.
@@ -92,10 +92,10 @@ class TransducerGreedy:
         check_counts("TransducerGreedy", most=most)
         self.net, self.most = net, most
 
-    def __call__(self, encoded: Tensor, lengths: Tensor | Sequence[int] | None = None) -> list[list[Hypothesis]]:
+    def __call__(self, encoded: Tensor, lengths: Tensor | Sequence[int] | None = None) -> list:
         """For each sample a list of one `Hypothesis`, with the log-probability of the way taken.
 
-        Arguments and errors as for `TransducerBeam`.
+        For encoded (T, D) of one sample that list alone. Arguments and errors as for `TransducerBeam`.
         """
         return recognised("TransducerGreedy", self.stream, encoded, lengths)
 
@@ -216,8 +216,10 @@ class _Greedy:
 
 def recognised(
     name: str, stream: Callable[[], TransducerStream], encoded: Tensor, lengths: Tensor | Sequence[int] | None
-) -> list[list[Hypothesis]]:
-    """Every sample of encoded (T, B, D) by itself."""
+) -> list:
+    """Every sample of encoded (T, B, D) by itself, or one alone."""
+    if isinstance(encoded, Tensor) and encoded.dim() == 2:
+        return recognised(name, stream, encoded.unsqueeze(1), lengths)[0]
     check_encoded(name, encoded)
     T, B, _ = encoded.shape
     read = read_lengths(name, lengths, T, B)

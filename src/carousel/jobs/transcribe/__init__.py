@@ -1,8 +1,9 @@
 """Transcribing: from recordings or line images to text.
 
 The way through: ``reading`` (files and transcripts) -> ``sound``, ``image`` (features) -> ``inputs`` (scale, stacking)
--> ``samples`` (read, refuse, divide) -> ``prepare`` -> ``model``, ``augment`` -> ``fitting``, ``language`` ->
-``fitted`` -> ``decoding``, ``writing``, ``evaluation``, ``alignment``, ``streaming``. ``transcriber`` is the door.
+-> ``samples`` (read, refuse, divide) -> ``prepare`` -> ``model`` with its ``head`` (``ctc``, ``transduction``),
+``augment`` -> ``fitting``, ``language`` -> ``fitted`` -> ``decoding``, ``writing``, ``evaluation``, ``alignment``,
+``streaming``. ``transcriber`` is the door.
 """
 
 from carousel.jobs.transcribe.decoding import Decoding

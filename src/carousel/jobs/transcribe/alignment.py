@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from carousel.jobs import JobError
 from carousel.jobs.transcribe.fitted import Fitted
+from carousel.jobs.transcribe.head import Marks
 from carousel.jobs.transcribe.inputs import Inputs
 from carousel.jobs.transcribe.samples import Sample
 from carousel.jobs.transcribe.sound import LogMel
-from carousel.labelling import Alignment, ctc_align
 
 
 class Span(NamedTuple):
@@ -54,14 +55,14 @@ class Ruler(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """An item with its text, the spans of characters (spaces left out) and of words, and the scores (T, K)."""
+    """An item with its text, the spans of characters (spaces left out) and of words, and the network's marks."""
 
     sample: Sample
     text: str
     characters: list[Span]
     words: list[Span]
     ruler: Ruler
-    scores: Tensor
+    marks: Marks
     inputs: Inputs
 
 
@@ -71,22 +72,22 @@ def align(fitted: Fitted, samples: list[Sample], texts: list[str], batch_size: i
     Raises:
         JobError: a text has characters that the model cannot write, or needs more steps than there are.
     """
-    scores = fitted.scores([sample.frames for sample in samples], batch_size)
-    return [_aligned(fitted, *one) for one in zip(samples, texts, scores, strict=True)]
+    read = fitted.outputs([sample.frames for sample in samples], batch_size)
+    return [_aligned(fitted, *one) for one in zip(samples, texts, read, strict=True)]
 
 
-def _aligned(fitted: Fitted, sample: Sample, text: str, scores: Tensor) -> Aligned:
+def _aligned(fitted: Fitted, sample: Sample, text: str, read: Tensor) -> Aligned:
     ruler = Ruler.of(fitted.inputs, sample)
     try:
-        found = ctc_align(scores, fitted.alphabet.labels(text))
+        with torch.no_grad():
+            marks = fitted.network.head.align(read, fitted.alphabet.labels(text))
     except ValueError as error:
         raise JobError(f"{sample.item.path}: {error}") from None
-    assert isinstance(found, Alignment)
-    places = zip(text, found.starts.tolist(), found.ends.tolist(), found.scores.tolist(), strict=True)
-    spans = [Span(one, ruler.place(start), ruler.place(end), math.exp(nats)) for one, start, end, nats in places]
+    places = zip(text, marks.starts, marks.ends, marks.probabilities, strict=True)
+    spans = [Span(one, ruler.place(start), ruler.place(end), probable) for one, start, end, probable in places]
     groups = itertools.groupby(spans, key=lambda span: span.text == " ")
     words = [_word(list(group)) for is_space, group in groups if not is_space]
-    return Aligned(sample, text, [span for span in spans if span.text != " "], words, ruler, scores, fitted.inputs)
+    return Aligned(sample, text, [span for span in spans if span.text != " "], words, ruler, marks, fitted.inputs)
 
 
 def _word(spans: list[Span]) -> Span:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from carousel.jobs.transcribe.alphabet import Alphabet, least_steps
+from carousel.jobs.transcribe.fitted import Fitted
 from carousel.jobs.transcribe.inputs import Inputs
 from carousel.jobs.transcribe.samples import Sample
 from carousel.jobs.transcribe.sound import LogMel, band_middles
@@ -57,10 +57,11 @@ def warp_of(inputs: Inputs, most: float) -> Warp:
 class Rows(Dataset):
     """What the network reads of each sample, (steps, D), and its labels (S,); with a warp, another each time."""
 
-    def __init__(self, samples: list[Sample], inputs: Inputs, alphabet: Alphabet, warp: Warp | None = None):
+    def __init__(self, samples: list[Sample], fitted: Fitted, warp: Warp | None = None):
+        inputs, least_steps = fitted.inputs, fitted.network.head.least_steps
         self.inputs, self.warp, self.frames = inputs, warp, [sample.frames for sample in samples]
         self.steps = [inputs.steps(frames) for frames in self.frames]
-        self.labels = [alphabet.labels(sample.text) for sample in samples]
+        self.labels = [fitted.alphabet.labels(sample.text) for sample in samples]
         self.least = [least_steps(sample.text) * inputs.stride for sample in samples]
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""How scores become text: which decoder, with which language model."""
+"""How what the network puts out becomes text: which decoder, with which language model."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from typing import Any, NamedTuple
 
 from carousel.jobs import JobError
 from carousel.jobs.transcribe.alphabet import Alphabet
-from carousel.labelling import BeamSearch, BestPath, NGram, PrefixSearch
+from carousel.labelling import NGram
 
 DECODERS = ("best-path", "prefix-search", "beam")
 ENDINGS = (".arpa", ".arpa.gz")
 SPACE = ("<space>", "<sp>", "|", "▁", "_")  # how files of characters may write the space
-THRESHOLD = 1e-4  # labels less probable at a step are not tried in a beam
 
 
 class Decoding(NamedTuple):
     """The user's choice.
 
-    ``language_model``: None, or "own" for the one in the model folder, or an ARPA file. ``weight`` and ``bonus`` are
-    those of `BeamSearch`.
+    ``beam``: how many beginnings it keeps; None is 50, or of a transducer 10. ``language_model``: None, or "own" for
+    the one in the model folder, or an ARPA file. ``weight`` and ``bonus`` are those of `BeamSearch`.
     """
 
     decoder: str = "best-path"
-    beam: int = 50
+    beam: int | None = None
     language_model: str | None = None
     weight: float = 0.5
     bonus: float = 0.0
@@ -34,35 +33,23 @@ class Decoding(NamedTuple):
             raise JobError(f"decoder is {self.decoder!r}, expected one of {', '.join(DECODERS)}.")
         if self.language_model is not None and self.decoder != "beam":
             raise JobError(f"a language model needs --decoder beam, but the decoder is {self.decoder}.")
-        if self.beam < 1:
+        if self.beam is not None and self.beam < 1:
             raise JobError(f"beam is {self.beam}, expected at least 1.")
         if self.weight < 0:
             raise JobError(f"lm_weight is {self.weight}, expected a number of at least 0.")
 
 
-def make_decoder(decoding: Decoding, alphabet: Alphabet, own: Any) -> Any:
-    """A decoder of scores (T, K), and of streams but for the prefix search.
+def read_language_model(name: str | None, alphabet: Alphabet, own: Any) -> Any:
+    """The language model of a choice.
 
     Args:
-        decoding: the choice.
+        name: as `Decoding` has it.
         alphabet: the model's.
         own: the language model that was fitted with it, or None.
 
     Raises:
-        JobError: the language model is missing, damaged, or of other characters.
+        JobError: it is missing, damaged, or of other characters.
     """
-    decoding.check()
-    if decoding.decoder == "best-path":
-        return BestPath()
-    if decoding.decoder == "prefix-search":
-        return PrefixSearch()
-    model = _language_model(decoding.language_model, alphabet, own)
-    return BeamSearch(
-        decoding.beam, language_model=model, weight=decoding.weight, bonus=decoding.bonus, threshold=THRESHOLD
-    )
-
-
-def _language_model(name: str | None, alphabet: Alphabet, own: Any) -> Any:
     if name is None:
         return None
     if name == "own":

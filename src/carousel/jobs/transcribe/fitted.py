@@ -14,6 +14,7 @@ from carousel.jobs import JobError
 from carousel.jobs import folder as files
 from carousel.jobs.equations import cell_sizes, spec_of
 from carousel.jobs.transcribe.alphabet import Alphabet
+from carousel.jobs.transcribe.decoding import Decoding
 from carousel.jobs.transcribe.evaluation import Evaluation
 from carousel.jobs.transcribe.inputs import Inputs
 from carousel.jobs.transcribe.language import make_language_model
@@ -34,20 +35,25 @@ class Fitted(NamedTuple):
     training: dict[str, Any]  # how it went
     language: LabelModel | None = None
 
-    def scores(self, frames: list[Tensor], batch_size: int) -> Iterator[Tensor]:
-        """The scores (T, K) of each item, given its features."""
+    def outputs(self, frames: list[Tensor], batch_size: int) -> Iterator[Tensor]:
+        """What the head reads of each item, (T, R), given its features: of CTC the scores."""
         self.network.eval()
         for first in range(0, len(frames), batch_size):
             steps = [self.inputs.steps(one) for one in frames[first : first + batch_size]]
             batch = collate([(one, torch.empty(0)) for one in steps])
             with torch.no_grad():
-                scores = self.network(batch.x, batch.lengths)
-            yield from (scores[:length, b] for b, length in enumerate(batch.lengths.tolist()))
+                read = self.network(batch.x, batch.lengths)
+            yield from (read[:length, b] for b, length in enumerate(batch.lengths.tolist()))
+
+    def decoder(self, decoding: Decoding) -> Any:
+        """The chosen decoder of `outputs`, and of streams where it can. Raises JobError for a choice without sense."""
+        decoding.check()
+        return self.network.head.decoder(decoding, self.alphabet, self.language)
 
 
 def make_network(cell: Any, inputs: Inputs, alphabet: Alphabet, settings: dict[str, Any]) -> Network:
     """A network with fresh weights. Raises JobError where the cell cannot be built so."""
-    names = ("hidden_size", "layers", "bidirectional", "dropout", "noise")
+    names = ("model", "hidden_size", "layers", "bidirectional", "dropout", "noise")
     extra = cell_sizes(cell, settings["hidden_size"], settings["sizes"])
     try:
         return Network(

@@ -113,8 +113,8 @@ def _train(
     lesson = train.Lesson(network, loss, optimizer, score=errors, clip=train.ClipNorm(CLIP), average=AVERAGING)
     size = settings["batch_size"]
     warp = warp_of(fitted.inputs, settings["warp"]) if settings["warp"] else None
-    lessons = Rows(prepared.parts["training"], fitted.inputs, fitted.alphabet, warp)
-    exams = Rows(prepared.parts["validation"], fitted.inputs, fitted.alphabet)
+    lessons = Rows(prepared.parts["training"], fitted, warp)
+    exams = Rows(prepared.parts["validation"], fitted)
     try:
         happened = train.fit(
             lesson,

@@ -1,4 +1,4 @@
-"""The network: recurrent layers of any cell, and for each step the scores of blank and characters."""
+"""The network: recurrent layers of any cell, and behind them a head that is trained by transcripts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from carousel.labelling import BestPath, ctc_loss, label_error_rate
+from carousel.jobs.transcribe.ctc import CTC
+from carousel.jobs.transcribe.head import Head
+from carousel.jobs.transcribe.transduction import Transduction
+from carousel.labelling import label_error_rate
 from carousel.layers import Recurrent
+
+MODELS: dict[str, type[CTC] | type[Transduction]] = {"ctc": CTC, "transducer": Transduction}
 
 
 class Batch(NamedTuple):
@@ -21,12 +26,13 @@ class Batch(NamedTuple):
 
 
 class Network(nn.Module):
-    """From a batch of inputs to scores (T, B, K), of which label 0 is the blank.
+    """From a batch of inputs to what the head reads: of CTC scores (T, B, K), of which label 0 is the blank.
 
-    ``noise`` is the deviation of Gaussian noise that is added to the inputs in training.
+    ``model`` names the head. ``noise`` is the deviation of Gaussian noise that is added to the inputs in training.
 
     >>> from carousel import cells
-    >>> network = Network(cells.gru, 6, 4, hidden_size=5, layers=1, bidirectional=True, dropout=0.0, noise=0.0)
+    >>> sizes = {"hidden_size": 5, "layers": 1, "bidirectional": True}
+    >>> network = Network(cells.gru, 6, 4, model="ctc", **sizes, dropout=0.0, noise=0.0)
     >>> network(torch.randn(9, 2, 6), torch.tensor([9, 7])).shape
     torch.Size([9, 2, 4])
     """
@@ -37,6 +43,7 @@ class Network(nn.Module):
         input_size: int,
         labels: int,
         *,
+        model: str,
         hidden_size: int,
         layers: int,
         bidirectional: bool,
@@ -57,28 +64,28 @@ class Network(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         width = cell.output_width(**self.layers.sizes) * (2 if bidirectional else 1)
-        self.head = nn.Linear(width, labels)
+        self.head: Head = MODELS[model](width, labels)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """The scores (T, B, K)."""
+        """What the head's loss, decoders and alignment read, (T, B, R)."""
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
         y, _ = self.layers(x, lengths=lengths)
         return self.head(self.dropout(y))
 
 
-def loss(network: nn.Module, batch: Batch) -> tuple[Tensor, int]:
-    """The CTC loss in nats of all transcripts together, and how many labels they have."""
-    scores = network(batch.x, batch.lengths)
-    return ctc_loss(scores, batch.labels, batch.lengths, reduction="sum"), sum(map(len, batch.labels))
+def loss(network: Network, batch: Batch) -> tuple[Tensor, int]:
+    """The loss in nats of all transcripts together, and how many labels they have."""
+    read = network(batch.x, batch.lengths)
+    return network.head.loss(read, batch.labels, batch.lengths), sum(map(len, batch.labels))
 
 
-def errors(network: nn.Module, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+def errors(network: Network, batch: Batch) -> dict[str, tuple[Tensor, int]]:
     """The label errors of the best path, the loss, and over how many labels."""
-    scores, count = network(batch.x, batch.lengths), sum(map(len, batch.labels))
-    found = [best[0].labels for best in BestPath()(scores, batch.lengths)]
+    read, count = network(batch.x, batch.lengths), sum(map(len, batch.labels))
+    found = [best[0].labels for best in network.head.best_path()(read, batch.lengths)]
     wrong = label_error_rate(found, [labels.tolist() for labels in batch.labels]).errors.sum()
-    nats = ctc_loss(scores, batch.labels, batch.lengths, reduction="sum")
+    nats = network.head.loss(read, batch.labels, batch.lengths)
     return {"label_error_rate": (torch.tensor(float(wrong)), count), "loss": (nats, count)}
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from carousel.jobs.transcribe.alignment import Aligned
 from carousel.jobs.transcribe.image import read_grey
@@ -71,10 +70,10 @@ def _characters(axis: Any, aligned: Aligned) -> None:
 
 def _outputs(axis: Any, aligned: Aligned) -> None:
     """The probability of the blank, and of the most probable character."""
-    probabilities = torch.softmax(aligned.scores, 1)
-    middles = [aligned.ruler.place(step + 0.5) for step in range(len(probabilities))]
-    axis.plot(middles, probabilities[:, 0], color=BLANK_COLOUR, linewidth=1.2, label="blank")
-    axis.plot(middles, probabilities[:, 1:].amax(1), color=CHARACTER, linewidth=1.2, label="most probable character")
+    marks = aligned.marks
+    middles = [aligned.ruler.place(step + 0.5) for step in range(len(marks.blank))]
+    axis.plot(middles, marks.blank, color=BLANK_COLOUR, linewidth=1.2, label="blank")
+    axis.plot(middles, marks.character, color=CHARACTER, linewidth=1.2, label="most probable character")
     axis.set_ylim(0, 1.3)
     axis.set_yticks((0, 0.5, 1))
     axis.set_ylabel("probability")

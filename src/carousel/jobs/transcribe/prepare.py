@@ -10,6 +10,7 @@ from carousel.jobs import JobError
 from carousel.jobs.transcribe.alphabet import Alphabet
 from carousel.jobs.transcribe.image import ImageColumns
 from carousel.jobs.transcribe.inputs import Inputs, Scale
+from carousel.jobs.transcribe.model import MODELS
 from carousel.jobs.transcribe.reading import Item, find, kind
 from carousel.jobs.transcribe.samples import Fault, Sample, divide, never_taught, read_samples, refuse
 from carousel.jobs.transcribe.sound import LogMel, read_rate
@@ -48,7 +49,7 @@ def prepare(data: Any, settings: dict[str, Any], skip_faulty: bool, console: Con
     """
     items = find(data)
     inputs = make_inputs(items, settings)
-    samples, faults = read_samples(items, inputs, True, console)
+    samples, faults = read_samples(items, inputs, MODELS[settings["model"]].least_steps, console)
     refuse(faults, len(items), skip_faulty)
     chosen, how = divide([sample.item for sample in samples], settings["seed"])
     parts = {name: [samples[k] for k in found] for name, found in chosen.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor
 
 from carousel.jobs import JobError
-from carousel.jobs.transcribe.alphabet import Alphabet, least_steps
+from carousel.jobs.transcribe.alphabet import Alphabet
 from carousel.jobs.transcribe.inputs import Inputs
 from carousel.jobs.transcribe.reading import SPLITS, Item, sidecars
 
@@ -43,9 +43,9 @@ class Fault(NamedTuple):
 
 
 def read_samples(
-    items: list[Item], inputs: Inputs, transcripts: bool, console: Console | None
+    items: list[Item], inputs: Inputs, least_steps: Callable[[str], int] | None, console: Console | None
 ) -> tuple[list[Sample], list[Fault]]:
-    """What can be read, and what is wrong with the others; with ``transcripts``, items need one that fits."""
+    """What can be read, and what is wrong with the others; with ``least_steps``, items need a text that fits."""
     samples, faults = [], []
     shown = console is not None and console.is_terminal
     for item in track(items, "reading", console=console, disable=not shown, transient=True):
@@ -54,7 +54,7 @@ def read_samples(
         except JobError as error:
             faults.append(Fault(item.path, str(error).removeprefix(f"{item.path}: ")))
             continue
-        why = _why_not(sample, inputs, transcripts)
+        why = _why_not(sample, inputs, least_steps)
         if why:
             faults.append(Fault(item.path, why))
         else:
@@ -62,12 +62,12 @@ def read_samples(
     return samples, faults
 
 
-def _why_not(sample: Sample, inputs: Inputs, transcripts: bool) -> str:
+def _why_not(sample: Sample, inputs: Inputs, least_steps: Callable[[str], int] | None) -> str:
     """What is wrong with a sample, or nothing."""
     text, steps = sample.item.text, inputs.count(len(sample.frames))
     if not steps:
         return "is shorter than one window of the features."
-    if not transcripts:
+    if least_steps is None:
         return ""
     if text is None:
         looked = ", ".join(one.name for one in sidecars(sample.item.path))

@@ -87,8 +87,8 @@ class Listener:
 
     def _read(self, steps: Tensor) -> None:
         with torch.no_grad():
-            scores = self.fitted.network.head(self._layers.run(steps))
-        partial = self._text.feed(scores)
+            read = self.fitted.network.head(self._layers.run(steps))
+        partial = self._text.feed(read)
         self._heard = Heard(self.fitted.alphabet.text(partial.labels), partial.stable)
 
 

@@ -60,7 +60,7 @@ def model(console: Console | None, fitted: Fitted, settings: dict[str, Any]) -> 
     line(console)(
         "model",
         f"{layers.cell.name} ({sizes}, layers {layers.num_layers}, {ways}, {weights:,} weights) on {inputs.stack} "
-        f"frames of {inputs.features.width} {what} every {inputs.stride}",
+        f"frames of {inputs.features.width} {what} every {inputs.stride}; {fitted.network.head.title}",
     )
 
 

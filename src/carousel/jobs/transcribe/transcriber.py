@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carousel.jobs import JobError
+from carousel.jobs.transcribe.model import MODELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +27,11 @@ class Transcriber:
     """Turns recordings or line images into text.
 
     Layers of any cell read log-mel spectra or columns of pixels, in both directions or one, and are trained by
-    connectionist temporal classification (Graves et al., ICML 2006, doi:10.1145/1143844.1143891).
+    connectionist temporal classification (Graves et al., ICML 2006, doi:10.1145/1143844.1143891), or as a transducer
+    (Graves, Mohamed & Hinton, ICASSP 2013, arXiv:1303.5778).
 
     Args:
+        model: "ctc", or "transducer", in which what is written depends on the characters before.
         cell: a registered cell, ``"path/to/file.py:name"``, or a cell.
         hidden_size, layers, bidirectional, dropout: of the network; dropout between layers and before the last.
         sizes: the cell's further sizes, half of ``hidden_size`` by default.
@@ -44,7 +47,8 @@ class Transcriber:
         noise: deviation of Gaussian noise on the inputs in training.
         warp: by how much, at most, items are made slower or faster, and bands or rows are moved, at random in training:
             0.1 is a tenth.
-        language_model: "transcripts", or a text file, from which an LSTM of characters is trained for decoding.
+        language_model: "transcripts", or a text file, from which an LSTM of characters is trained for decoding; not
+            for a transducer, which has one within.
         epochs, batch_size, learning_rate, seed: of training.
         patience: epochs without a better validation label error rate before training stops.
         strategy, devices: handed to Lightning.
@@ -68,6 +72,7 @@ class Transcriber:
     def __init__(
         self,
         *,
+        model: str = "ctc",
         cell: str | AnyCell = "lstm",
         hidden_size: int = 64,
         layers: int = 2,
@@ -236,11 +241,10 @@ class Transcriber:
         Raises:
             JobError: the model is not fitted, or has to see the whole recording before it can begin.
         """
-        from carousel.jobs.transcribe.decoding import make_decoder
         from carousel.jobs.transcribe.streaming import Listener
 
         fitted = self._fitted()
-        return Listener(fitted, make_decoder(_chosen(decoding), fitted.alphabet, fitted.language))
+        return Listener(fitted, fitted.decoder(_chosen(decoding)))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder.
@@ -282,7 +286,9 @@ class Transcriber:
         items = find(data)
         if transcripts and any(item.split == "test" for item in items):
             items = [item for item in items if item.split == "test"]
-        samples, self.faults = read_samples(items, self._fitted().inputs, transcripts, console)
+        fitted = self._fitted()
+        least = fitted.network.head.least_steps if transcripts else None
+        samples, self.faults = read_samples(items, fitted.inputs, least, console)
         refuse(self.faults, len(items), skip_faulty)
         return samples
 
@@ -296,6 +302,7 @@ def _chosen(decoding: Decoding | None) -> Decoding:
 LEAST = {"hidden_size": 1, "layers": 1, "bands": 1, "height": 2, "deltas": 0, "epochs": 1, "patience": 1}
 LEAST |= {"batch_size": 1, "rate": 1, "stack": 1, "stride": 1}
 OPTIONAL = ("rate", "stack", "stride")
+CHOICES = {"model": tuple(MODELS), "scale": ("global", "own", "none", None), "line": ("ink", "whole")}
 
 
 def check_settings(settings: dict[str, Any]) -> None:
@@ -312,10 +319,12 @@ def check_settings(settings: dict[str, Any]) -> None:
         raise JobError(f"warp is {settings['warp']}, expected a part from 0 to 0.5.")
     if not settings["learning_rate"] > 0:
         raise JobError(f"learning_rate is {settings['learning_rate']}, expected a positive number.")
-    for name, known in (("scale", ("global", "own", "none", None)), ("line", ("ink", "whole"))):
+    for name, known in CHOICES.items():
         if settings[name] not in known:
             words = ", ".join(repr(one) for one in known if one)
             raise JobError(f"{name} is {settings[name]!r}, expected one of {words}.")
+    if settings["language_model"] and settings["model"] == "transducer":
+        raise JobError("language_model is for models of CTC; a transducer predicts characters by itself. Leave it out.")
     if settings["language_model"] and settings["devices"] not in (1, "1"):
         raise JobError("language_model is learned by one process; fit with devices 1.")
     channel = settings["channel"]

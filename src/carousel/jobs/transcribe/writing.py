@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carousel.jobs import JobError
-from carousel.jobs.transcribe.decoding import Decoding, make_decoder
+from carousel.jobs.transcribe.decoding import Decoding
 from carousel.jobs.transcribe.evaluation import Evaluation, evaluate
 from carousel.jobs.transcribe.fitted import Fitted
 from carousel.jobs.transcribe.samples import Sample
@@ -11,11 +11,10 @@ from carousel.jobs.transcribe.samples import Sample
 
 def write(fitted: Fitted, samples: list[Sample], batch_size: int, decoding: Decoding) -> list[str]:
     """The text of each sample."""
-    decoder = make_decoder(decoding, fitted.alphabet, fitted.language)
-    found = []
-    for sample, scores in zip(samples, fitted.scores([one.frames for one in samples], batch_size), strict=True):
+    decoder, found = fitted.decoder(decoding), []
+    for sample, read in zip(samples, fitted.outputs([one.frames for one in samples], batch_size), strict=True):
         try:
-            found.append(fitted.alphabet.text(decoder(scores)[0].labels))
+            found.append(fitted.alphabet.text(decoder(read)[0].labels))
         except RuntimeError as error:  # a prefix search that grows too large
             raise JobError(f"{sample.item.path}: {error}") from None
     return found
