@@ -69,7 +69,7 @@ def probabilities(head, read, labels):
 @torch.no_grad()
 @pytest.mark.parametrize("text", [[], [2], [1, 1, 3], [3, 1, 2, 2]])
 def test_marks_are_those_of_the_best_way(text):
-    head, read, labels = Transduction(5, 4).eval(), torch.randn(3, 5), torch.tensor(text, dtype=torch.int64)
+    head, read, labels = Transduction(5, 4, 0.1).eval(), torch.randn(3, 5), torch.tensor(text, dtype=torch.int64)
     for weights in head.parameters():
         torch.nn.init.normal_(weights)
     given, T, S = probabilities(head, read, labels), 3, len(text)
@@ -113,7 +113,7 @@ def test_settings_that_make_no_sense():
 
 
 def test_a_search_takes_one_item_alone():
-    head, read = Transduction(5, 4).eval(), torch.randn(6, 5)
+    head, read = Transduction(5, 4, 0.1).eval(), torch.randn(6, 5)
     for search in (TransducerGreedy(head.net), TransducerBeam(head.net, beam=3, nbest=2)):
         assert search(read) == search(read[:, None])[0]
 

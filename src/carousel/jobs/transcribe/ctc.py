@@ -19,13 +19,21 @@ THRESHOLD = 1e-4  # labels less probable at a step are not tried in a beam
 class CTC(nn.Linear):
     """Scores (T, B, K) of the blank and the characters. Graves et al., ICML 2006, doi:10.1145/1143844.1143891.
 
-    >>> head = CTC(6, 4)
+    >>> head = CTC(6, 4, dropout=0.1)
     >>> scores = head(torch.randn(9, 2, 6))
     >>> head.loss(scores, [torch.tensor([1, 2]), torch.tensor([3])], torch.tensor([9, 5])).shape
     torch.Size([])
     """
 
     title = "connectionist temporal classification"
+
+    def __init__(self, width: int, labels: int, dropout: float):
+        super().__init__(width, labels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """The scores (..., K)."""
+        return super().forward(self.dropout(y))
 
     @staticmethod
     def least_steps(text: str) -> int:

@@ -28,7 +28,7 @@ class Marks(NamedTuple):
 
 
 class Head(Protocol):
-    """One object for each way of training; made for W and K.
+    """One object for each way of training; made for W, K and a probability of dropout.
 
     Called with what the layers put out, (T, B, W) or (T, W), it gives what its loss, its decoders and its alignment
     read, (T, B, R) or (T, R).

@@ -62,16 +62,15 @@ class Network(nn.Module):
             dropout=dropout if layers > 1 else 0.0,
             **(cell_sizes or {}),
         )
-        self.dropout = nn.Dropout(dropout)
         width = cell.output_width(**self.layers.sizes) * (2 if bidirectional else 1)
-        self.head: Head = MODELS[model](width, labels)
+        self.head: Head = MODELS[model](width, labels, dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """What the head's loss, decoders and alignment read, (T, B, R)."""
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
         y, _ = self.layers(x, lengths=lengths)
-        return self.head(self.dropout(y))
+        return self.head(y)
 
 
 def loss(network: Network, batch: Batch) -> tuple[Tensor, int]:

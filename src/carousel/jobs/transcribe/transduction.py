@@ -18,12 +18,25 @@ EMBEDDING, MOST = 32, 10  # features of a character; characters that a step may 
 BEAM = 10
 
 
+class Prediction(nn.Module):
+    """An LSTM with dropout before and behind it, lest it learns transcripts by heart."""
+
+    def __init__(self, size: int, width: int, dropout: float):
+        super().__init__()
+        self.layer, self.dropout = LSTM(size, width), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The output (T, B, width) for x (T, B, size), and the state."""
+        y, state = self.layer(self.dropout(x), state)
+        return self.dropout(y), state
+
+
 class Transduction(nn.Module):
     """An LSTM that reads the characters written so far, and what joins it to the steps, both as wide as the layers.
 
     Graves, Mohamed & Hinton, ICASSP 2013, arXiv:1303.5778. Several characters may be written at one step.
 
-    >>> head = Transduction(6, 4)
+    >>> head = Transduction(6, 4, dropout=0.1)
     >>> read = head(torch.randn(9, 2, 6))
     >>> head.loss(read, [torch.tensor([1, 2]), torch.tensor([3])], torch.tensor([9, 5])).shape
     torch.Size([])
@@ -31,10 +44,14 @@ class Transduction(nn.Module):
 
     title = "transducer"
 
-    def __init__(self, width: int, labels: int):
+    def __init__(self, width: int, labels: int, dropout: float):
         super().__init__()
-        embedding = nn.Embedding(labels, EMBEDDING, padding_idx=BLANK)
-        self.net = Transducer(embedding, LSTM(EMBEDDING, width), TransducerJoint(width, width, width, labels))
+        embedding, joint = (
+            nn.Embedding(labels, EMBEDDING, padding_idx=BLANK),
+            TransducerJoint(width, width, width, labels),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.net = Transducer(embedding, Prediction(EMBEDDING, width, dropout), joint)
 
     @staticmethod
     def least_steps(text: str) -> int:
@@ -46,8 +63,8 @@ class Transduction(nn.Module):
         return -(-len(text) // MOST)
 
     def forward(self, y: Tensor) -> Tensor:
-        """What the layers put out, as it is: the joint reads it."""
-        return y
+        """What the layers put out, which the joint reads."""
+        return self.dropout(y)
 
     def loss(self, read: Tensor, labels: list[Tensor], lengths: Tensor) -> Tensor:
         """-ln p of all transcripts together."""
