@@ -63,6 +63,7 @@ class Setting:
         kind: AS_PUBLISHED, the paper's own algorithm and settings, or TODAY.
         paper: the paper's figures by measure.
         trials: how many the paper ran, where it is not the experiment's number.
+        together: how many trials `run` gets at once, where it is not the experiment's number.
         quick: the options that --quick changes.
         explanation: why ours is worse, by measurement; shown where it is.
     """
@@ -73,6 +74,7 @@ class Setting:
     kind: str = AS_PUBLISHED
     paper: Mapping[str, Figure] = field(default_factory=dict)
     trials: int | None = None
+    together: int | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
     explanation: str = ""
 

@@ -96,7 +96,7 @@ def _run_setting(
     experiment: Experiment, plan: Plan, name: str, folder: Path, data: Path | None, progress: Progress
 ) -> Finished:
     setting, seeds = experiment.setting(name), plan.seeds[name]
-    size = experiment.together or len(seeds)
+    size = setting.together or experiment.together or len(seeds)
     trials: list[Trial] = []
     seconds = 0.0
     for first in range(0, len(seeds), size):

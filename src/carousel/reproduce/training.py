@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel import cells
+from carousel.graph import AnyCell
 from carousel.layers import Recurrent
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Reader(nn.Module):
 
     def __init__(
         self,
-        cell: str,
+        cell: str | AnyCell,
         input_size: int,
         hidden_size: int,
         outputs: int,
@@ -33,9 +34,11 @@ class Reader(nn.Module):
         dropout: float = 0.0,
         last: bool = False,
         init: Mapping[str, Any] | None = None,
+        **sizes: Any,
     ):
         super().__init__()
-        self.layer = Recurrent(cells.load(cell), input_size, hidden_size, num_layers, dropout=dropout, init=init)
+        equations = cells.load(cell) if isinstance(cell, str) else cell
+        self.layer = Recurrent(equations, input_size, hidden_size, num_layers, dropout=dropout, init=init, **sizes)
         self.output, self.last = nn.Linear(hidden_size, outputs), last
 
     def forward(self, x: Tensor, **more: Any) -> Tensor:

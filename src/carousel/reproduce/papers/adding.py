@@ -18,6 +18,7 @@ Numbers are in single precision: in double precision ten trials stopped at the s
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.online.stopping import until_most_recent
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED, SQUARED, WRONG
 from carousel.reproduce.papers.lstm_1997_nets import memory_net
+from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
 TOLERANCE, RECENT = 0.04, 2_000
@@ -57,9 +59,11 @@ def marked_pairs(steps: int, *, multiply: bool = False) -> Draw:
     return draw
 
 
-def run(work: Work, *, steps: int, multiply: bool = False, rate: float, wrong: int, limit: int) -> list[Trial]:
+def run(
+    work: Work, *, steps: int, multiply: bool = False, rate: float, wrong: int, limit: int, today: Any = None
+) -> list[Trial]:
     """Two blocks of two cells, 93 weights."""
-    net = memory_net(
+    net = unrolled(today, rate=rate, inputs=2, outputs=1) or memory_net(
         work.seeds,
         inputs=2,
         outputs=1,
@@ -120,19 +124,26 @@ def _multiplication(most: int, sequences: float, wrong: float, squared: float) -
     )
 
 
+def _beside(published: list[Setting]) -> list[Setting]:
+    """Those, and then today's."""
+    return published + [now for one in published for now in as_today(one, longest=one.options["steps"] * 11 // 10)]
+
+
 adding = Experiment(
     "adding",
     "Adding two marked numbers (experiment 4)",
     CITATION,
     run,
     [SEQUENCES, SOLVED, WRONG],
-    [
-        _adding(100, 74_000, 1, 2_000_000, LATE),
-        _adding(500, 209_000, 0, 4_000_000, LATER),
-        _adding(1_000, 853_000, 1, 8_000_000),
-    ],
+    _beside(
+        [
+            _adding(100, 74_000, 1, 2_000_000, LATE),
+            _adding(500, 209_000, 0, 4_000_000, LATER),
+            _adding(1_000, 853_000, 1, 8_000_000),
+        ]
+    ),
     trials=10,
-    quick=Quick(4, "T = 100 alone, four trials", ("T100",)),
+    quick=Quick(4, "T = 100 alone, four trials", ("T100", "T100-lstm-adam", "T100-lstm_1997-adam")),
     together=None,
 )
 
@@ -142,8 +153,8 @@ multiplication = Experiment(
     CITATION,
     run,
     [SEQUENCES, SOLVED, WRONG, SQUARED],
-    [_multiplication(140, 482_000, 139, 0.0223), _multiplication(13, 1_273_000, 14, 0.0139)],
+    _beside([_multiplication(140, 482_000, 139, 0.0223), _multiplication(13, 1_273_000, 14, 0.0139)]),
     trials=10,
-    quick=Quick(4, "four trials of the easier stop", ("wrong140",)),
+    quick=Quick(4, "four trials of the easier stop", ("wrong140", "wrong140-lstm-adam", "wrong140-lstm_1997-adam")),
     together=None,
 )

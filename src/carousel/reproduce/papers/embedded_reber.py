@@ -29,6 +29,7 @@ from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.papers import reber
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
 from carousel.reproduce.papers.lstm_1997_nets import draw_weights, memory_net
+from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
 STRINGS, FIRST, PAIRS, CHUNK, REACH = 256, 32, 3, 20, 0.2
@@ -58,9 +59,10 @@ def _sequences(strings: reber.Strings) -> Sequences:
     return Sequences(strings.symbols, strings.next, strings.lengths)
 
 
-def run(work: Work, *, method: str, rate: float, limit: int, **sizes: int) -> list[Trial]:
+def run(work: Work, *, method: str, rate: float, limit: int, today: Any = None, **sizes: int) -> list[Trial]:
     """Learn until both sets of strings are right, or for ``limit`` sequences."""
-    net = NETS[method](work.seeds, rate=rate, **sizes)
+    learner = unrolled(today, rate=rate, inputs=7, outputs=7, symbols=True, classes=True)
+    net = learner or NETS[method](work.seeds, rate=rate, **sizes)
     sets = [Sets(seed) for seed in work.seeds]
     lanes = Lanes(work, net, [one.draw for one in sets], chunk=CHUNK, limit=limit)
     lanes.resume()
@@ -168,6 +170,7 @@ def _other(method: str, title: str, hidden: int, rate: float, solved: float | No
 
 
 LIMIT = 100_000
+BEST = _memory(3, 2, 0.5, 1.0, 8_440)
 
 embedded_reber = Experiment(
     "embedded_reber",
@@ -180,12 +183,15 @@ embedded_reber = Experiment(
         _memory(3, 2, 0.1, 1.0, 21_730),
         _memory(3, 2, 0.2, 0.97, 14_060),
         _memory(4, 1, 0.5, 0.97, 9_500),
-        _memory(3, 2, 0.5, 1.0, 8_440),
+        BEST,
         _other("rtrl", "real-time recurrent learning", 3, 0.05, None, 173_000),
         _other("rtrl", "real-time recurrent learning", 12, 0.1, None, 25_000),
         _other("elman", "Elman's procedure", 15, 0.1, 0.0, None),
+        *as_today(BEST, longest=20, limit=LIMIT, named=False),
     ],
     trials=30,
-    quick=Quick(8, "three blocks of two at the rate 0.5 alone, eight trials", ("lstm-3x2-0.5",)),
+    quick=Quick(
+        8, "three blocks of two at the rate 0.5 alone, eight trials", ("lstm-3x2-0.5", "lstm-adam", "lstm_1997-adam")
+    ),
     together=None,
 )

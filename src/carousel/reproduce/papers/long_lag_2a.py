@@ -34,6 +34,7 @@ from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.online.stopping import until_most_recent
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
 from carousel.reproduce.papers.lstm_1997_nets import draw_weights
+from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
 RUN, TOLERANCE, REACH = 10_000, 0.25, 0.2
@@ -127,10 +128,13 @@ def _net(cell: ca.Cell, seeds: Sequence[int], symbols: int, rate: float) -> Any:
     return net
 
 
-def run(work: Work, *, method: str, symbols: int, rate: float, limit: int, shuffled: bool = False) -> list[Trial]:
+def run(
+    work: Work, *, method: str, symbols: int, rate: float, limit: int, shuffled: bool = False, today: Any = None
+) -> list[Trial]:
     """Learn until 10,000 successive sequences are right, or for ``limit`` sequences."""
-    growing = method == "lstm"
-    net = Growing(work.seeds, symbols, rate) if growing else _net(plain, work.seeds, symbols, rate)
+    growing = method == "lstm" and not today
+    learner = unrolled(today, rate=rate, inputs=symbols + 1, outputs=symbols + 1, symbols=True, classes=True)
+    net = learner or (Growing(work.seeds, symbols, rate) if growing else _net(plain, work.seeds, symbols, rate))
     chunk = 20 if growing else max(10_000 // symbols, 10)
     lanes = Lanes(work, net, framed(symbols, shuffled=shuffled), chunk=chunk, limit=limit)
     criterion = MostRecent(len(work.seeds), RUN, TOLERANCE)
@@ -163,6 +167,15 @@ def _setting(method: str, symbols: int, rate: float, solved: float, sequences: f
 
 MEASURES = [SEQUENCES, SOLVED, Measure("sequences with the run", "lower")]
 
+SHORTCUT = _setting("lstm", 100, 1.0, 1.0, 5_040, 200_000)
+SHUFFLED = Setting(
+    "lstm-p100-1",
+    "LSTM, p = 100, rate 1",
+    {"method": "lstm", "symbols": 100, "rate": 1.0, "limit": 200_000, "shuffled": True},
+    paper={"solved": Figure(1.0), "sequences": Figure(5_680)},
+    explanation=GROWS,
+)
+
 long_lag_2a = Experiment(
     "long_lag_2a",
     "Long lags without noise (experiment 2a)",
@@ -170,14 +183,15 @@ long_lag_2a = Experiment(
     run,
     MEASURES,
     [
-        _setting("lstm", 100, 1.0, 1.0, 5_040, 200_000),
+        SHORTCUT,
         _setting("rtrl", 4, 1.0, 0.78, 1_043_000, 5_000_000),
         _setting("rtrl", 4, 4.0, 0.56, 892_000, 5_000_000),
         _setting("rtrl", 4, 10.0, 0.22, 254_000, 5_000_000),
         _setting("rtrl", 10, 1.0, 0.0, None, 5_000_000),
+        *as_today(SHORTCUT, longest=100, limit=60_000, named=False),
     ],
     trials=18,
-    quick=Quick(6, "LSTM alone, six trials", ("lstm-p100-1",)),
+    quick=Quick(6, "LSTM alone, six trials", ("lstm-p100-1", "lstm-adam", "lstm_1997-adam")),
     together=None,
 )
 
@@ -187,15 +201,7 @@ long_lag_2b = Experiment(
     CITATION,
     run,
     MEASURES,
-    [
-        Setting(
-            "lstm-p100-1",
-            "LSTM, p = 100, rate 1",
-            {"method": "lstm", "symbols": 100, "rate": 1.0, "limit": 200_000, "shuffled": True},
-            paper={"solved": Figure(1.0), "sequences": Figure(5_680)},
-            explanation=GROWS,
-        )
-    ],
+    [SHUFFLED, *as_today(SHUFFLED, longest=100, named=False)],
     trials=18,
     quick=Quick(6, "six trials"),
     together=None,

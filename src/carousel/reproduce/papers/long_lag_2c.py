@@ -14,6 +14,8 @@ them in.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
@@ -23,6 +25,7 @@ from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.online.stopping import until_most_recent
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
 from carousel.reproduce.papers.lstm_1997_nets import memory_net
+from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
 RUN, TOLERANCE = 10_000, 0.2
@@ -43,12 +46,12 @@ def distracted(lag: int, distractors: int) -> Draw:
     return draw
 
 
-def run(work: Work, *, lag: int, distractors: int, rate: float, limit: int) -> list[Trial]:
+def run(work: Work, *, lag: int, distractors: int, rate: float, limit: int, today: Any = None) -> list[Trial]:
     """Two blocks of one cell, no bias anywhere: 6 (p + 10) + 4 weights."""
-    net = memory_net(
+    sizes: dict[str, Any] = {"inputs": distractors + 4, "outputs": 2}
+    net = unrolled(today, rate=rate, **sizes, symbols=True, classes=True) or memory_net(
         work.seeds,
-        inputs=distractors + 4,
-        outputs=2,
+        **sizes,
         blocks=2,
         rate=rate,
         reach=0.2,
@@ -83,24 +86,26 @@ def _setting(lag: int, distractors: int, sequences: float) -> Setting:
     )
 
 
+PUBLISHED = [
+    _setting(50, 50, 30_000),
+    _setting(100, 100, 31_000),
+    _setting(200, 200, 33_000),
+    _setting(500, 500, 38_000),
+    _setting(1_000, 1_000, 49_000),
+    _setting(1_000, 500, 49_000),
+    _setting(1_000, 200, 75_000),
+    _setting(1_000, 100, 135_000),
+    _setting(1_000, 50, 203_000),
+]
+
 long_lag_2c = Experiment(
     "long_lag_2c",
     "Very long lags among distractors (experiment 2c)",
     CITATION,
     run,
     [SEQUENCES, SOLVED, Measure("sequences with the run", "lower"), Measure("wrong", "lower", "count")],
-    [
-        _setting(50, 50, 30_000),
-        _setting(100, 100, 31_000),
-        _setting(200, 200, 33_000),
-        _setting(500, 500, 38_000),
-        _setting(1_000, 1_000, 49_000),
-        _setting(1_000, 500, 49_000),
-        _setting(1_000, 200, 75_000),
-        _setting(1_000, 100, 135_000),
-        _setting(1_000, 50, 203_000),
-    ],
+    [*PUBLISHED, *(now for one in PUBLISHED for now in as_today(one, longest=one.options["lag"] + 10))],
     trials=20,
-    quick=Quick(8, "q = 50, p = 50 alone, eight trials", ("q50-p50",)),
+    quick=Quick(8, "q = 50, p = 50 alone, eight trials", ("q50-p50", "q50-p50-lstm-adam", "q50-p50-lstm_1997-adam")),
     together=None,
 )

@@ -14,6 +14,8 @@ to the moment when training stops, those 2,000 included.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from carousel.reproduce.experiment import Experiment, Figure, Quick, Setting
@@ -23,6 +25,7 @@ from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.online.stopping import until_most_recent
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED, WRONG
 from carousel.reproduce.papers.lstm_1997_nets import memory_net
+from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
 E, B, A_TO_D, X, Y = 0, 1, (2, 3, 4, 5), 6, 7
@@ -48,12 +51,12 @@ def ordered(symbols: int) -> Draw:
     return draw
 
 
-def run(work: Work, *, symbols: int, rate: float, limit: int) -> list[Trial]:
+def run(work: Work, *, symbols: int, rate: float, limit: int, today: Any = None) -> list[Trial]:
     """As many blocks of two cells as symbols: 156 or 308 weights."""
-    net = memory_net(
+    sizes: dict[str, Any] = {"inputs": 8, "outputs": 2**symbols}
+    net = unrolled(today, rate=rate, **sizes, symbols=True, classes=True) or memory_net(
         work.seeds,
-        inputs=8,
-        outputs=2**symbols,
+        **sizes,
         blocks=symbols,
         cells=2,
         rate=rate,
@@ -76,17 +79,19 @@ def _setting(name: str, symbols: int, rate: float, trials: int, sequences: float
     )
 
 
+PUBLISHED = [
+    _setting("6a", 2, 0.5, 20, 31_390, 1, 500_000),
+    _setting("6b", 3, 0.1, 10, 571_100, 2, 3_000_000),
+]
+
 temporal_order = Experiment(
     "temporal_order",
     "Telling the order of symbols far apart (experiment 6)",
     CITATION,
     run,
     [SEQUENCES, SOLVED, WRONG],
-    [
-        _setting("6a", 2, 0.5, 20, 31_390, 1, 500_000),
-        _setting("6b", 3, 0.1, 10, 571_100, 2, 3_000_000),
-    ],
+    [*PUBLISHED, *(now for one in PUBLISHED for now in as_today(one, longest=110))],
     trials=20,
-    quick=Quick(8, "6a alone, eight trials", ("6a",)),
+    quick=Quick(8, "6a alone, eight trials", ("6a", "6a-lstm-adam", "6a-lstm_1997-adam")),
     together=None,
 )

@@ -27,6 +27,7 @@ from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.online.stopping import TESTED
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
 from carousel.reproduce.papers.lstm_1997_nets import memory_net
+from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
 INPUT_NOISE, TARGET_NOISE = 0.2, 0.1  # variances
@@ -52,14 +53,23 @@ def two_kinds(
     return draw
 
 
-def run(work: Work, *, rate: float, tolerance: float, stops: list[list[float]], limit: int, **task: Any) -> list[Trial]:
+def run(
+    work: Work,
+    *,
+    rate: float,
+    tolerance: float,
+    stops: list[list[float]],
+    limit: int,
+    today: Any = None,
+    **task: Any,
+) -> list[Trial]:
     """Three blocks of one cell, 102 weights.
 
     Args:
         stops: for each moment ST1, ST2 that is noted: fewer than how many of the test set are wrong, and the mean
             error that they are below; the last one ends the trial.
     """
-    net = memory_net(
+    net = unrolled(today, rate=rate, inputs=1, outputs=1) or memory_net(
         work.seeds,
         inputs=1,
         outputs=1,
@@ -126,6 +136,16 @@ def _stops(first: float, second: float, wrong: float) -> dict[str, float]:
     return {"ST1": first, "sequences": second, "wrong": wrong}
 
 
+PUBLISHED = [
+    _setting("3a-T100-N3", 100, 3, _stops(27_380, 39_850, 0.000195), 1_000_000),
+    _setting("3a-T100-N1", 100, 1, _stops(58_370, 64_330, 0.000117), 1_000_000),
+    _setting("3b-T100-N3", 100, 3, _stops(41_740, 43_250, 0.00828), 1_000_000, **B),
+    _setting("3b-T100-N1", 100, 1, _stops(74_950, 78_430, 0.01500), 1_000_000, **B),
+    _setting("3c-T100-N3", 100, 3, {"sequences": 269_650, "wrong": 0.00558, "error": 0.014}, 3_000_000, **C),
+    _setting("3c-T100-N1", 100, 1, {"sequences": 565_640, "wrong": 0.00441, "error": 0.012}, 3_000_000, **C),
+    _setting("3a-T1000-N3", 1_000, 3, _stops(446_850, 452_460, 0.000078), 3_000_000),
+]
+
 two_sequence = Experiment(
     "two_sequence",
     "Telling two kinds of noisy sequence (experiment 3)",
@@ -138,16 +158,12 @@ two_sequence = Experiment(
         Measure("wrong", "lower", "share"),
         Measure("error", "lower"),
     ],
-    [
-        _setting("3a-T100-N3", 100, 3, _stops(27_380, 39_850, 0.000195), 1_000_000),
-        _setting("3a-T100-N1", 100, 1, _stops(58_370, 64_330, 0.000117), 1_000_000),
-        _setting("3b-T100-N3", 100, 3, _stops(41_740, 43_250, 0.00828), 1_000_000, **B),
-        _setting("3b-T100-N1", 100, 1, _stops(74_950, 78_430, 0.01500), 1_000_000, **B),
-        _setting("3c-T100-N3", 100, 3, {"sequences": 269_650, "wrong": 0.00558, "error": 0.014}, 3_000_000, **C),
-        _setting("3c-T100-N1", 100, 1, {"sequences": 565_640, "wrong": 0.00441, "error": 0.012}, 3_000_000, **C),
-        _setting("3a-T1000-N3", 1_000, 3, _stops(446_850, 452_460, 0.000078), 3_000_000),
-    ],
+    [*PUBLISHED, *(now for one in PUBLISHED for now in as_today(one, longest=one.options["steps"] * 11 // 10))],
     trials=10,
-    quick=Quick(4, "3a with T = 100 and N = 3 alone, four trials", ("3a-T100-N3",)),
+    quick=Quick(
+        4,
+        "3a with T = 100 and N = 3 alone, four trials",
+        ("3a-T100-N3", "3a-T100-N3-lstm-adam", "3a-T100-N3-lstm_1997-adam"),
+    ),
     together=None,
 )
