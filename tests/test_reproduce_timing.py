@@ -64,9 +64,9 @@ def test_spikes_come_at_their_times(random: np.random.Generator, task: str) -> N
     assert set(apart) == {10, 11, 12} and ends[-1] == len(spike) - 1 and (piece.done == (spike[:, 0] == 1)).all()
     begins = np.flatnonzero(piece.begins)
     assert begins.tolist() == [0, *(ends[:-1] + 1)]
-    assert (2 * told[ends if task == "measure" else begins, 0] == apart - 10).all()
+    assert (told[ends if task == "measure" else begins, 0] == (apart - 10) / 2 + (task == "generate")).all()
     assert piece.when.tolist() == (piece.done.tolist() if task == "measure" else [True] * len(spike))
-    assert np.count_nonzero(told) == np.count_nonzero(apart > 10)
+    assert np.count_nonzero(told) == (np.count_nonzero(apart > 10) if task == "measure" else len(ends))
 
 
 def test_data_go_on_without_a_gap() -> None:
@@ -76,21 +76,21 @@ def test_data_go_on_without_a_gap() -> None:
         values = random.random((steps, 1))
         return Piece(values, values, every, np.arange(steps) == 0, every, ~every)
 
-    data = Endless([3, 4], LEARN, counted)
-    wide = data.window(40).inputs[:, :, 0]
+    data, both = Endless([3, 4], LEARN, counted), np.array([True, True])
+    wide = data.window(40, both).inputs[:, :, 0]
     kept = data.state()
     taken: list[list[float]] = [[], []]
     for steps in ([2, 7], [0, 5], [9, 1], [7, 7]):
-        window = data.window(9).inputs[:, :, 0]
+        window = data.window(9, both).inputs[:, :, 0]
         for n in range(2):
             taken[n] += window[: steps[n], n].tolist()
         data.go_on(np.array(steps))
     assert all(taken[n] == wide[: len(taken[n]), n].tolist() for n in range(2))
     data.next_beginning(1)
     firsts = {float(counted(stream(4, LEARN, part)).inputs[0, 0]) for part in range(20)}
-    assert float(data.window(1).inputs[0, 1, 0]) in firsts
+    assert float(data.window(1, both).inputs[0, 1, 0]) in firsts
     data.restore(kept)
-    assert data.window(40).inputs[:, :, 0].tolist() == wide.tolist()
+    assert data.window(40, both).inputs[:, :, 0].tolist() == wide.tolist()
 
 
 def test_nets_have_the_papers_weights() -> None:
@@ -189,7 +189,8 @@ def test_windows_of_several_streams_change_nothing(task: str, tmp_path, monkeypa
         found.append((trials, net.state_dict()))
     for trials, state in found[1:]:
         assert trials == found[0][0]
-        assert all(torch.equal(value, found[0][1][name]) for name, value in state.items())
+        for name in state.keys() - {"gradient"}:  # that of the last step of the window
+            assert torch.equal(state[name], found[0][1][name]), name
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -57,12 +57,16 @@ class Endless:
             for row, values in zip(self.rows, piece, strict=True):
                 row[n, : len(values)] = values
 
-    def window(self, steps: int) -> Piece:
-        """The next ``steps`` of all trials, (T, N, ...); nothing is used up."""
-        for n in map(int, np.flatnonzero(self.ends - self.at < steps)):
+    def window(self, steps: int, trials: Array) -> Piece:
+        """The next ``steps`` of the trials that are marked, (T, N, ...), zeros of the others; nothing is used up."""
+        for n in map(int, np.flatnonzero(trials & (self.ends - self.at < steps))):
             self._refill(n, steps)
-        index = np.arange(len(self.at)), self.at + np.arange(steps)[:, None]
-        return Piece(*(row[index] for row in self.rows))
+        chosen = np.flatnonzero(trials)
+        index = chosen, self.at[chosen] + np.arange(steps)[:, None]
+        made = [np.zeros((steps, len(self.at), *row.shape[2:]), dtype=row.dtype) for row in self.rows]
+        for window, row in zip(made, self.rows, strict=True):
+            window[:, chosen] = row[index]
+        return Piece(*made)
 
     def go_on(self, steps: NDArray[np.int64]) -> None:
         """Each trial has used as many steps."""
@@ -70,11 +74,14 @@ class Endless:
 
     def next_beginning(self, n: int) -> None:
         """Trial n goes on to where the next stream may begin."""
-        begins = self.rows[3]
-        while not (found := begins[n, self.at[n] : self.ends[n]]).any():
-            self.at[n] = self.ends[n]
-            self._refill(n, 1)
-        self.at[n] += found.argmax()
+        while True:
+            if self.at[n] == self.ends[n]:
+                self._refill(n, 1)
+            ahead = self.rows[3][n, self.at[n] : self.ends[n]]
+            first = ahead.argmax()  # which looks no further than it must
+            self.at[n] += first if ahead[first] else len(ahead)
+            if ahead[first]:
+                return
 
     def state(self) -> dict[str, Any]:
         """What to keep in order to go on."""

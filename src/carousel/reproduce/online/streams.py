@@ -21,7 +21,7 @@ from carousel.reproduce.online.lanes import KEPT_EVERY, LEARN, TEST
 from carousel.reproduce.work import Trial, Work
 
 LEARNING, TESTING, DONE = range(3)
-NARROWEST, WIDEST = 32, 1024  # steps of a window for one stream
+NARROWEST, LONG, WIDEST = 32, 256, 1024  # steps of a window for one stream
 MANY = 1024  # and for several
 KEPT = "phase", "streams", "squares", "targets"
 Flags = NDArray[np.bool_]
@@ -80,14 +80,19 @@ class Reading:
         self.count, self.steps = np.zeros(len(seeds), dtype=np.int64), np.zeros(len(seeds), dtype=np.int64)
         self.typical = np.full(len(seeds), NARROWEST, dtype=np.int64)
 
+    def paces(self, active: Flags) -> list[Flags]:
+        """The active trials, those with short streams apart from those with long ones, for windows of their own."""
+        short = self.typical < LONG
+        return [trials for trials in (active & short, active & ~short) if trials.any()]
+
     def window(self, left: Indices, limit: int) -> tuple[Piece, Indices]:
         """The next steps, and how many of them each trial may take: no more than `left` streams, and none of them past
         its limit."""
-        several = left.max() > 1
-        steps = MANY if several else int(np.clip(np.median(self.typical[left > 0]), NARROWEST, WIDEST))
-        window = self.data.window(steps)
+        several, active = left.max() > 1, left > 0
+        steps = MANY if several else int(np.clip(np.median(self.typical[active]), NARROWEST, WIDEST))
+        window = self.data.window(steps, active)
         full = self.count + window.done.cumsum(axis=0) >= limit
-        lengths = np.where(left > 0, np.where(full.any(axis=0), full.argmax(axis=0) + 1, steps), 0)
+        lengths = np.where(active, np.where(full.any(axis=0), full.argmax(axis=0) + 1, steps), 0)
         window = Piece(*(row[: lengths.max()] for row in window))
         window.begins[0] = False  # what begins here is no stream after another
         return window._replace(begins=window.begins & (window.begins.cumsum(axis=0) < left)), lengths
@@ -144,19 +149,19 @@ class Streams:
         self._resume()
         last = time.monotonic()
         while (self.phase != DONE).any():
-            if (self.phase == LEARNING).any():
-                self._learn()
-            if (self.phase == TESTING).any():
-                self._test()
+            for trials in self.learning.paces(self.phase == LEARNING):
+                self._learn(trials)
+            for trials in self.testing.paces(self.phase == TESTING):
+                self._test(trials)
             self._report()
             if time.monotonic() - last > KEPT_EVERY:
                 self._keep()
                 last = time.monotonic()
         return [self._result(n) for n in range(len(self.phase))]
 
-    def _learn(self) -> None:
+    def _learn(self, trials: Flags) -> None:
         left = np.where(self.rules.always, 1, self.rules.streams - self.streams)
-        window, lengths = self.learning.window(np.where(self.phase == LEARNING, left, 0), self.rules.limit)
+        window, lengths = self.learning.window(np.where(trials, left, 0), self.rules.limit)
         taken, _ = self._step(self.learning, window, lengths, learn=True)
         ended = self.learning.advance(taken, self.rules.limit)
         self.streams += ended.streams
@@ -165,8 +170,8 @@ class Streams:
                 self.phase[n], self.tested[n] = TESTING, []
                 self.squares[n] = self.targets[n] = 0
 
-    def _test(self) -> None:
-        window, lengths = self.testing.window(np.where(self.phase == TESTING, 1, 0), self.rules.test_limit)
+    def _test(self, trials: Flags) -> None:
+        window, lengths = self.testing.window(trials.astype(np.int64), self.rules.test_limit)
         taken, y = self._step(self.testing, window, lengths, learn=False)
         seen = window.when & taken.steps
         squares = ((window.targets - y) ** 2).mean(axis=2) * seen
