@@ -62,10 +62,10 @@ class Endless:
         for n in map(int, np.flatnonzero(trials & (self.ends - self.at < steps))):
             self._refill(n, steps)
         chosen = np.flatnonzero(trials)
-        index = chosen, self.at[chosen] + np.arange(steps)[:, None]
+        index = chosen * self.rows[0].shape[1] + self.at[chosen] + np.arange(steps)[:, None]
         made = [np.zeros((steps, len(self.at), *row.shape[2:]), dtype=row.dtype) for row in self.rows]
         for window, row in zip(made, self.rows, strict=True):
-            window[:, chosen] = row[index]
+            window[:, chosen] = row.reshape(-1, *row.shape[2:]).take(index, axis=0)
         return Piece(*made)
 
     def go_on(self, steps: NDArray[np.int64]) -> None:
