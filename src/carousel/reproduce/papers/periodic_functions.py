@@ -76,7 +76,7 @@ def _setting(shape: str, steps: int, peepholes: bool, **figures: float) -> Setti
         f"{shape}, {steps} steps, {'with' if peepholes else 'without'} peepholes",
         options | {"rate": 1e-5, "momentum": 0.99, "streams": 10_000_000},
         paper={name.replace("_", " "): Figure(value) for name, value in figures.items()},
-        quick={"rate": RATE, "streams": 3_000_000},
+        quick={"rate": RATE, "streams": 4_000_000},
     )
 
 
@@ -101,7 +101,7 @@ periodic_functions = Experiment(
     trials=10,
     quick=Quick(
         10,
-        f"the learning rate from 0.00001 to {RATE}, ten million streams to three million; cosines alone",
+        f"the learning rate from 0.00001 to {RATE}, ten million streams to four million; cosines alone",
         ("cosine-10-peepholes", "cosine-10-plain", "cosine-25-peepholes", "cosine-25-plain"),
     ),
     together=None,
