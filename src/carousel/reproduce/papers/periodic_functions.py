@@ -11,6 +11,10 @@ without peepholes generated the cosine of ten steps alone; and the root mean squ
 Where the paper leaves it open: the input is 0 throughout, so that of 17 weights four have no effect; a stream begins
 with the function's first step; success is counted in periods; a test follows each stream that reached 100. The error
 is that of the last test: of a net that is given up, one made at that moment.
+
+Nets first learn one arch of the cosine, and for long all streams end at its ninth step. Of four nets of ten steps with
+peepholes each, this ended after 0.3, 0.8, 1.6 and 3 million streams with the rates 0.0004, 0.0002, 0.0001 and 0.00005:
+with the paper's 0.00001, by that, after some 15 million, more than it allows. So quick runs have a rate of 0.0002.
 """
 
 from __future__ import annotations

@@ -12,7 +12,12 @@ stands here, that spikes were generated with peepholes alone.
 
 Where the paper leaves it open: F = 10 and k = 1, the shortest of its tasks as remembered; a stream begins just after a
 spike; I comes in for one step right after a spike, as 1 + I / k, and the input is 0 at all others; measuring has a
-target at spikes alone; a test follows each stream that reached 100 intervals.
+target at spikes alone; a test follows each stream that reached 100 intervals. Told I / k instead, which is nothing for
+the shorter interval, none of 16 nets learned to generate: 0.8 million streams with peepholes, 3 million without.
+
+Measuring was not learned in as many streams as were tried, by nets that guess: two intervals a stream. Forget gates
+start at a bias of -2, at which 0.12 of a state is left after a step and 10^-9 after ten, so that the gradient does not
+tell 10 steps from 11. Where they started at 4, nets learned a stream's first interval and guessed the others.
 """
 
 from __future__ import annotations
