@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from carousel.reproduce.online.criteria import MostRecent
 from carousel.reproduce.online.lanes import Lanes, stream
@@ -247,6 +248,21 @@ def test_a_trial_stops_at_the_very_sequence(tmp_path: Path) -> None:
     trials = until_most_recent(lanes, MostRecent(2, window=20, tolerance=0.1), tested=3)
     assert [trial["sequences"] for trial in trials] == [89, 89]
     assert known.learned == [89, 89]
+
+
+def test_weights_that_are_cut_stay_0_and_the_others_are_those_of_the_whole_net() -> None:
+    cut = long_lag_2c.INTO_CELLS
+    whole, sparse = (
+        memory_net(
+            [5], inputs=3, outputs=2, blocks=2, cells=2, rate=0.5, reach=0.2, biased="io", output_bias=False, cut=names
+        )
+        for names in ((), cut)
+    )
+    assert weights_of(whole) - weights_of(sparse) == 4 * (4 + 2 + 2)
+    assert all(sparse.parameters[name].eq(whole.parameters[name]).all() for name in whole.parameters if name not in cut)
+    before = sparse.parameters["U_i"].clone()
+    sparse.learn(torch.rand(30, 1, 3), torch.rand(30, 1, 2))
+    assert not any(sparse.parameters[name].any() for name in cut) and (sparse.parameters["U_i"] != before).all()
 
 
 def test_a_trial_is_the_same_beside_others_and_after_a_resume(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def memory_net(
     reach: float,
     biased: str,
     output_bias: bool,
+    cut: Sequence[str] = (),
     output: Callable[[Any], Any] = ca.sigmoid,
     starts: dict[str, Sequence[float]] | None = None,
     dtype: torch.dtype = torch.float64,
@@ -36,11 +37,11 @@ def memory_net(
         reach: weights start uniformly between -reach and reach.
         biased: which of the units i, o and c have a bias.
         output_bias: whether output units have one.
+        cut: recurrent weights that stay 0, by name.
         starts: where biases start, by their name: one number a block.
     """
-    cell = ca.cells.lstm_1997.with_(truncate=True, biased=biased)
     net = ca.Online(
-        ca.readout(cell, output=output, sees=("h",), bias=output_bias),
+        ca.readout(hidden_layer(biased, cut), output=output, sees=("h",), bias=output_bias),
         input_size=inputs,
         hidden_size=blocks * cells,
         blocks=blocks,
@@ -56,16 +57,34 @@ def memory_net(
     return net
 
 
+def hidden_layer(biased: str, cut: Sequence[str] = ()) -> ca.Cell:
+    """The paper's hidden units, all of which see each other but where connections are cut."""
+    whole = ca.cells.lstm_1997.with_(truncate=True, biased=biased)
+    if not cut:
+        return whole
+
+    @ca.cell(widths={"i": "blocks", "o": "blocks"}, fixed=dict.fromkeys(cut, 0))
+    def sparser(x, h, s, i, o, p):
+        """The LSTM of 1997 without some of its recurrent connections."""
+        h, s, i, o = whole(x, h, s, i, o, p)
+        return h, s, i, o
+
+    return sparser
+
+
 def draw_weights(net: Any, seeds: Sequence[int], reach: float, starts: dict[str, Sequence[float]]) -> None:
     """Weights from the trial's own random numbers, whatever nets stand beside it, and biases where they are given."""
     for n, seed in enumerate(seeds):
         random = stream(seed, WEIGHTS)
-        for weights in net.parameters.values():
-            weights[n] = torch.from_numpy(random.uniform(-reach, reach, weights[n].shape))
+        for name, weights in net.parameters.items():
+            drawn = torch.from_numpy(random.uniform(-reach, reach, weights[n].shape))
+            if net.cell.fixed_value(name) is None:
+                weights[n] = drawn
         for name, values in starts.items():
             net.parameters[name][n] = torch.tensor(values)
 
 
 def weights_of(net: Any) -> int:
-    """How many weights one of the nets has, biases among them."""
-    return sum(weights[0].numel() for weights in net.parameters.values())
+    """How many weights one of the nets learns, biases among them."""
+    learned = (weights[0] for name, weights in net.parameters.items() if net.cell.fixed_value(name) is None)
+    return sum(weights.numel() for weights in learned)
