@@ -39,12 +39,23 @@ def test_nets_have_the_papers_number_of_weights(letters: int, weights: int) -> N
     assert weights_of(counting.counter([0], letters, ca.SGD(1e-5))) == weights
 
 
+def test_gates_start_open_or_closed_and_cells_are_squashed_or_not() -> None:
+    x = torch.full((1, 1, 4), 1.0, dtype=torch.float64)
+    for starts, bias in (("open", 4.0), ("closed", -2.0)):
+        nets = [counting.counter([5], 3, ca.SGD(0.0), out, starts) for out in ("tanh", "identity")]
+        assert all(net.parameters["b_i"][0, 1] == bias for net in nets)
+        for net in nets:
+            net.parameters["b_c"][:] = 3.0
+        one, other = (net.predict(x) for net in nets)
+        assert (one != other).any()
+
+
 class Counts:
     """Stands for nets that know the strings up to one n each, and for the second net not the one with n = 12."""
 
     def predict(self, inputs, starts, lengths):
         y = torch.full((*inputs.shape[:2], 3), 1.0)
-        for k, most in enumerate([23, 40, 2_000]):
+        for k, most in enumerate([23, 40, 500]):
             marks = [*np.flatnonzero(starts[:, k]), int(lengths[k])]
             for start, end in zip(marks, marks[1:], strict=False):
                 n = (end - start) // 2
@@ -60,14 +71,14 @@ class Counts:
 
 
 def test_how_far_a_net_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "counter", lambda seeds, letters, rule: Counts())
+    monkeypatch.setattr(counting, "counter", lambda seeds, letters, rule, out: Counts())
     monkeypatch.setattr(counting, "CAP", 60)
-    options = {"rule": "gradient", "options": {"rate": 1.0}, "every": 500, "limit": 2_000}
+    options = {"rule": "gradient", "options": {"rate": 1.0}, "every": 500, "limit": 2_000, "out": "identity"}
     first, second, third = counting.run(Work([0, 1, 2], tmp_path), letters=2, **options)
     assert (first["solved"], first["sequences"], first["farthest"], first["to n = 1,000"]) == (1, 500, 23, 0)
     assert first["farthest by strings"] == [(1_000, 23), (2_000, 23)]
     assert second["farthest"] == 11
-    assert third["to n = 1,000"] == 1 and third["farthest by strings"] == [(500, 60)]
+    assert third["to n = 1,000"] == 1 and third["farthest by strings"] == [(500, 60)] and third["beyond"] == 480
 
 
 @pytest.mark.parametrize("setting", counting.anbncn.settings, ids=lambda setting: setting.name)
