@@ -151,6 +151,10 @@ def _setting(
 
 
 WHEN = "Lengths are those of the test after the last stream; of which moment the paper gives them is left open."
+DECAY = (
+    "That one net of 16 passed, where none does in the paper, is at streams of 10,000 symbols, not of the paper's "
+    f"100,000. {WHEN}"
+)
 SOONER = (
     "The quick run ends at 10,000 streams, its means are over the nets that were perfect by then, six of 16 with "
     "forget gates and five with alpha decay, and its tests are ten times shorter: fewer streams than in the "
@@ -174,7 +178,7 @@ continual_reber = Experiment(
             "reset", "LSTM of 1997, external reset", 0.74, 7_441, 0.0, None, 31, external_reset=True, explanation=WHEN
         ),
         _setting("standard", "LSTM of 1997", 0.0, None, 0.01, 1_166, 37, explanation=WHEN),
-        _setting("decay", "LSTM of 1997, state decay 0.9", 0.0, None, 0.0, None, 56, keeps=0.9, explanation=WHEN),
+        _setting("decay", "LSTM of 1997, state decay 0.9", 0.0, None, 0.0, None, 56, keeps=0.9, explanation=DECAY),
         _setting("forget", "forget gates", 0.18, 18_889, 0.29, 39_171, 145, keeps=None, explanation=SOONER),
         _setting(
             "forget-alpha",
@@ -190,10 +194,6 @@ continual_reber = Experiment(
         ),
     ],
     trials=100,
-    quick=Quick(
-        16,
-        "the 100 nets to 16, 30,000 streams to 10,000, and streams of 100,000 symbols to 10,000; without state decay",
-        ("reset", "standard", "forget", "forget-alpha"),
-    ),
+    quick=Quick(16, "the 100 nets to 16, 30,000 streams to 10,000, and streams of 100,000 symbols to 10,000"),
     together=None,
 )
