@@ -180,6 +180,12 @@ def _setting(method: str, symbols: int, rate: float, solved: float, sequences: f
 MEASURES = [SEQUENCES, SOLVED, Measure("sequences with the run", "lower")]
 
 SHORTCUT = _setting("lstm", 100, 1.0, 1.0, 5_040, 200_000)
+COUNTS = (
+    "Nothing announces the last symbol, so that a net must count its 100 steps, and it learns that before it "
+    "remembers. In one trial the outputs for x and y together came to 0.31, 0.59, 0.52 and 0.70 at the last step "
+    "after 4,900, 9,900, 14,900 and 19,900 sequences, of which the right one had half; after 24,900 it had 93 %. One "
+    "of three trials had not met the criterion after 200,000."
+)
 SHUFFLED = Setting(
     "lstm-p100-1",
     "LSTM, p = 100, rate 1",
@@ -213,7 +219,7 @@ long_lag_2b = Experiment(
     CITATION,
     run,
     MEASURES,
-    [SHUFFLED, *as_today(SHUFFLED, longest=100, named=False)],
+    [SHUFFLED, *as_today(SHUFFLED, longest=100, named=False, explanation=COUNTS)],
     trials=18,
     quick=Quick(6, "six trials"),
     together=None,
