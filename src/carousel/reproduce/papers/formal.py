@@ -9,9 +9,9 @@ linear in its state, cannot.
 
 As in the paper: two blocks of the xLSTM, AdamW with betas 0.9 and 0.99 and weight decay 0.1, a tenth of warm-up and a
 cosine. Where the paper has 100,000 updates of 256 words and the best of three learning rates, ours are small enough for
-minutes on one core, and short words are drawn more often than long ones, which is learned sooner: of modular arithmetic
-the sLSTM then knows words of 8 tokens, hardly those of 24, while its loss still falls. The paper's figures are printed as
-a picture only, so none stands beside ours.
+minutes on one core, and short words are drawn more often than long ones, which is learned sooner: of modular
+arithmetic the sLSTM then knows words of 8 tokens, hardly those of 24, while its loss still falls. The paper's figures
+are printed as a picture only, so none stands beside ours.
 """
 
 from __future__ import annotations
