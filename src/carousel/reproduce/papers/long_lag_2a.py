@@ -149,23 +149,13 @@ def run(
 
 
 GROWS = (
-    "The cause is not found. In a run of 18 nets, none had a right sequence after 30,900: with the state not "
-    "squashed and its input never negative, the state adds up over the 100 steps, to 25 before anything is learned, "
-    "and the first error at the last symbol, multiplied by it, changes the cell's weight to an output by about 3 at "
-    "the rate 1. The outputs for x and y then stay at 0, and every weight into the cell and its gate has grown to "
-    "about 3. In another program of the same equations, of six nets each none was done after 25,000: as described; "
-    "with weights into the gate that start 3 or 5 lower; with a cell's weights to outputs that start at 0; with g "
-    "from -2 to 2; with direct weights that stay once the cell is there."
-)
-
-
-WIPED = (
-    "Learning the 99 symbols that follow from the one before wipes out what the first one left. In one LSTM, after 0, "
-    "2,900 and 11,900 sequences the units' last outputs for x and for y differ by 5.4e-3, 1.8e-4 and 4.1e-6, and the "
-    "last symbol's error that comes back to the first input falls from 5.6e-4 to 5.0e-7; in the paper's cells, whose "
-    "states by then lie where their squashing is flat, by nothing at all. It stayed so in 20,000 to 30,000 sequences "
-    "with 2 to 64 units, direct weights from inputs to outputs, rates from 0.003 to 0.03, batches of 4, a decay of "
-    "0.99 for Adam's squares, clipping at 100."
+    "In a run of 18 nets, none had a right sequence after 30,900: with the state not squashed and its input never "
+    "negative, the state adds up over the 100 steps, to 25 before anything is learned, and the first error at the "
+    "last symbol, multiplied by it, changes the cell's weight to an output by about 3 at the rate 1. The outputs for "
+    "x and y then stay at 0, and every weight into the cell and its gate has grown to about 3. In another program of "
+    "the same equations nets learn where that is prevented: four of four in 38,600 sequences on average, of which "
+    "5,100 without the cell, when the weights into its gate start 3 lower; three of four in 39,800 when g reaches "
+    "from -2 to 2; none of four as described. Direct weights are right at all steps but the last after 2,000."
 )
 
 
