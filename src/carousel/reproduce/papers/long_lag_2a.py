@@ -159,6 +159,16 @@ GROWS = (
 )
 
 
+WIPED = (
+    "Learning the 99 symbols that follow from the one before wipes out what the first one left. In one LSTM, after 0, "
+    "2,900 and 11,900 sequences the units' last outputs for x and for y differ by 5.4e-3, 1.8e-4 and 4.1e-6, and the "
+    "last symbol's error that comes back to the first input falls from 5.6e-4 to 5.0e-7; in the paper's cells, whose "
+    "states by then lie where their squashing is flat, by nothing at all. It stayed so in 20,000 to 30,000 sequences "
+    "with 2 to 64 units, direct weights from inputs to outputs, rates from 0.003 to 0.03, batches of 4, a decay of "
+    "0.99 for Adam's squares, clipping at 100."
+)
+
+
 def _setting(method: str, symbols: int, rate: float, solved: float, sequences: float | None, limit: int) -> Setting:
     title = f"{'LSTM' if method == 'lstm' else 'real-time recurrent learning'}, p = {symbols}, rate {rate:g}"
     paper = {"solved": Figure(solved)} | ({"sequences": Figure(sequences)} if sequences else {})
