@@ -152,8 +152,8 @@ def _setting(
 
 WHEN = "Lengths are those of the test after the last stream; of which moment the paper gives them is left open."
 STANDARD = (
-    "No net of 100 was good, as one was in the paper, so that there is no length of the good; the shares agree with it. "
-    f"{WHEN}"
+    "No net of 100 was good, as one was in the paper, so that there is no length of the good; the shares agree with "
+    f"it. {WHEN}"
 )
 DECAY = (
     "That one net of 16 passed, where none does in the paper, is at streams of 10,000 symbols, not of the paper's "
