@@ -91,9 +91,11 @@ def show(measure: Measure, value: float) -> str:
     ('8,440', '97 %')
     >>> show(Measure("loss", "lower"), 0.02039), show(Measure("loss", "lower"), 5.8e-5)
     ('0.02039', '5.8e-05')
+    >>> show(Measure("sequences", "lower"), 45_688.65)
+    '45,690'
     """
     if measure.kind == "share":
         return f"{100 * value:.3g} %"
     if measure.kind == "count":
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
-    return f"{value:.4g}"
+    return f"{float(f'{value:.4g}'):,.0f}" if 1_000 <= abs(value) < 1e9 else f"{value:.4g}"
