@@ -110,19 +110,21 @@ LATER = (
 )
 
 
-STOPS = (
-    "The stop permits 139 of 2,000 wrong ones, 178 of 2,560. Trials end the first moment that it is met, a lucky one, "
-    "with 210 of 2,560 fresh ones wrong. The paper's 0.0223 agrees with the root of our mean squared error, 0.0005."
+LUCKY = (
+    "The stop permits {permits} of 2,000 wrong ones, {share} of 2,560. Trials end the first moment that it is met, a "
+    "lucky one, with {ours} of 2,560 fresh ones wrong. The paper's squared error agrees with the root of ours."
 )
+FRESH = {140: "210", 13: "26.7"}
 
 
 def _multiplication(most: int, sequences: float, wrong: float, squared: float) -> Setting:
+    permits = most - 1
     return Setting(
         f"wrong{most}",
         f"fewer than {most} of 2,000 wrong",
-        {"steps": 100, "multiply": True, "rate": 0.1, "wrong": most - 1, "limit": 5_000_000},
+        {"steps": 100, "multiply": True, "rate": 0.1, "wrong": permits, "limit": 5_000_000},
         paper={"sequences": Figure(sequences), "wrong": Figure(wrong), "squared error": Figure(squared)},
-        explanation=STOPS,
+        explanation=LUCKY.format(permits=permits, share=round(permits * 1.28), ours=FRESH[most]),
     )
 
 
