@@ -159,6 +159,13 @@ GROWS = (
 )
 
 
+FADES = (
+    "What the hidden unit holds of the first symbol fades: of eight nets at the rate 1, its values at the last step "
+    "after x and after y differ by 7e-6 or less, from 10,000 to 195,000 sequences by 1e-6 or less, as its weight to "
+    "itself goes from 0.1 to 0.4 through 0 to -0.7. Nets are wrong in the last symbol alone."
+)
+
+
 WIPED = (
     "Learning the 99 symbols that follow from the one before wipes out what the first one left. In one LSTM, after 0, "
     "2,900 and 11,900 sequences the units' last outputs for x and for y differ by 5.4e-3, 1.8e-4 and 4.1e-6, and the "
@@ -173,7 +180,7 @@ def _setting(method: str, symbols: int, rate: float, solved: float, sequences: f
     title = f"{'LSTM' if method == 'lstm' else 'real-time recurrent learning'}, p = {symbols}, rate {rate:g}"
     paper = {"solved": Figure(solved)} | ({"sequences": Figure(sequences)} if sequences else {})
     options = {"method": method, "symbols": symbols, "rate": rate, "limit": limit}
-    explanation = GROWS if method == "lstm" else ""
+    explanation = GROWS if method == "lstm" else FADES
     return Setting(f"{method}-p{symbols}-{rate:g}", title, options, paper=paper, explanation=explanation)
 
 
