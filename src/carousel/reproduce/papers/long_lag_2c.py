@@ -9,7 +9,7 @@ right when both outputs are off by less than 0.2; a net has learned when 10,000 
 
 The counts of weights tell that all hidden units see each other. Such nets drift: gates start at about 1/2, so cells see
 constants, and over 1,000 steps a state reaches 50 before anything is learned. Nets whose cells see the input alone, and
-whose gates see everything, need 0.9 to 1.4 times the sequences that the paper prints, row by row; they stand beside it.
+whose gates see everything, need 0.8 to 1.4 times the sequences that the paper prints, row by row; they stand beside it.
 
 Where the paper leaves it open: that last x or y is a target only, not shown to the net. It does not say whether those
 10,000 count; here `sequences` leaves them out, as its 5,040 of experiment 2a must, and `sequences with the run` has
