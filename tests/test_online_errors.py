@@ -90,7 +90,7 @@ def test_rules(given: dict) -> None:
         ({"lengths": torch.tensor([5, 6])}, "lengths are from 5 to 6, expected 0 to 5"),
         ({"tolerance": -0.1}, "tolerance is -0.1, expected a number from 0 on"),
         ({"tolerance": "0.1"}, "tolerance is '0.1'"),
-        ({"begins": torch.ones(5, 2, dtype=torch.bool)}, "without a tolerance none does"),
+        ({"begins": torch.ones(5, 2, dtype=torch.bool)}, "begins are given without a tolerance"),
         ({"begins": torch.ones(5, 2), "tolerance": 0.1}, "begins is torch.float32"),
     ],
 )
@@ -103,7 +103,7 @@ def test_calls(changed: dict, message: str) -> None:
 def test_a_tolerance_wants_targets() -> None:
     with pytest.raises(ValueError, match="give targets too"):
         online().predict(torch.zeros(5, 2, 3), tolerance=0.1)
-    with pytest.raises(ValueError, match="for a tolerance alone"):
+    with pytest.raises(ValueError, match="targets without a tolerance"):
         online().predict(torch.zeros(5, 2, 3), targets=torch.zeros(5, 2, 2))
 
 

@@ -112,9 +112,8 @@ LATER = (
 
 LUCKY = (
     "The stop permits {permits} of 2,000 wrong ones, {share} of 2,560. Trials end the first moment that it is met, a "
-    "lucky one, with {ours} of 2,560 fresh ones wrong. The paper's squared error agrees with the root of ours."
+    "lucky one: of fresh sequences more are wrong. The paper's squared error agrees with the root of ours."
 )
-FRESH = {140: "210", 13: "26.7"}
 
 
 def _multiplication(most: int, sequences: float, wrong: float, squared: float) -> Setting:
@@ -124,7 +123,7 @@ def _multiplication(most: int, sequences: float, wrong: float, squared: float) -
         f"fewer than {most} of 2,000 wrong",
         {"steps": 100, "multiply": True, "rate": 0.1, "wrong": permits, "limit": 5_000_000},
         paper={"sequences": Figure(sequences), "wrong": Figure(wrong), "squared error": Figure(squared)},
-        explanation=LUCKY.format(permits=permits, share=round(permits * 1.28), ours=FRESH[most]),
+        explanation=LUCKY.format(permits=permits, share=round(permits * 1.28)),
     )
 
 

@@ -77,7 +77,7 @@ def check_call(
         made.tolerance = _tolerance(tolerance, targets)
         made.begins = made.starts if begins is None else made.begins
     elif begins is not None:
-        raise ValueError("Online: begins are where nets go on that rest, and without a tolerance none does.")
+        raise ValueError("Online: begins are given without a tolerance, so none rests; give one, or leave them out.")
     return made
 
 
@@ -85,7 +85,7 @@ def _tolerance(given: Any, targets: Tensor | None) -> float:
     if isinstance(given, bool) or not isinstance(given, float | int) or not given >= 0:
         raise ValueError(f"Online: tolerance is {given!r}, expected a number from 0 on.")
     if targets is None:
-        raise ValueError("Online: a tolerance is one for errors; give targets too.")
+        raise ValueError(f"Online: tolerance is {given!r}, but without targets there are no errors; give targets too.")
     return float(given)
 
 

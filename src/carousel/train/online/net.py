@@ -124,7 +124,7 @@ class Online:
         """As `learn`, with weights that stay and states of its own: learning goes on as if it had not been called.
         The targets are for the tolerance alone."""
         if tolerance is None and not (targets is None and when is None):
-            raise ValueError("Online: targets of a prediction are for a tolerance alone, and none is given.")
+            raise ValueError("Online: predict is given targets without a tolerance; give one, or leave them out.")
         given = check_call(self._widths, inputs, targets, when, starts, lengths, tolerance, begins)
         learning = {name: self._read(name).clone() for name in self._states}
         self._exchange(self._aside)
