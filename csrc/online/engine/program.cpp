@@ -51,6 +51,7 @@ OnlineProgram::OnlineProgram(const std::string& text) {
     forward = code(json.member("forward"));
     reverse = code(json.member("reverse"));
     gradients = code(json.member("gradients"));
+    touched = touched_by(gradients, gradient);
     traces = code(json.member("traces"));
     rule = json.member("rule");
     at_once = json.member("at_once").number("at_once") != 0;

@@ -6,13 +6,9 @@
 #include <vector>
 
 #include "program/json.hpp"
-#include "online/code.hpp"
+#include "online/engine/touched.hpp"
 
 namespace carousel::online {
-
-struct Rows {
-    int64_t at = 0, n = 0;
-};
 
 struct State {
     Rows rows;
@@ -37,6 +33,7 @@ class OnlineProgram {
     std::vector<State> states;
     std::vector<Rows> sensitivities;
     Rows weights, gradient;
+    Touched touched;  // of the gradients
     int64_t rate = 0, first_rate = 0, pending = 0;  // one element each
     std::vector<Constant> constants;
     std::vector<Instruction> forward, reverse, gradients, traces;

@@ -15,6 +15,7 @@ Stepper<T>::Stepper(const OnlineProgram& program, const OnlineKernels<T>& kernel
       rule_(make_rule<T>(program)),
       moment_{block, nullptr, nullptr},
       hot_(size_t(kNets<T>), -1),
+      last_hot_(hot_),
       takes_(size_t(kNets<T>)),
       rests_(takes_),
       wakes_(takes_),
@@ -30,16 +31,16 @@ void Stepper<T>::set(Mask& mask, int64_t net, bool value) {
 }
 
 template <class T>
-bool Stepper<T>::is_set(const Mask& mask, int64_t net) const {
+bool Stepper<T>::is_set(const T* mask, int64_t net) {
     unsigned char first;
-    std::memcpy(&first, &mask[size_t(net)], 1);
+    std::memcpy(&first, mask + net, 1);
     return first != 0;
 }
 
 template <class T>
 bool Stepper<T>::any(const Mask& mask) const {
     for (int64_t k = 0; k < nets_; ++k)
-        if (is_set(mask, k)) return true;
+        if (is_set(mask.data(), k)) return true;
     return false;
 }
 
@@ -90,7 +91,7 @@ void Stepper<T>::rest(const Call<T>& call) {
     for (int64_t k = 0; k < nets_; ++k) {
         bool within = true;
         for (int64_t j = 0; j < program_.output.n; ++j) within &= std::abs(error(j)[k]) <= call.tolerance;
-        if (within || !is_set(hit_, k)) continue;
+        if (within || !is_set(hit_.data(), k)) continue;
         rests_[size_t(k)] = any_rests_ = true;
         next_end_ = 0;
     }
@@ -199,7 +200,18 @@ void Stepper<T>::run_code(const std::vector<Instruction>& code) {
 
 template <class T>
 void Stepper<T>::clear_gradient() {
-    std::fill_n(at(program_.gradient.at), program_.gradient.n * kNets<T>, T(0));
+    const Rows& all = program_.gradient;
+    if (!touched_) {
+        std::fill_n(at(all.at), all.n * kNets<T>, T(0));
+    } else {
+        for (const Rows& r : program_.touched.wholly) std::fill_n(at(all.at + r.at), r.n * kNets<T>, T(0));
+        for (const Matrix& m : program_.touched.columns)
+            for (int64_t r = 0; r < m.rows; ++r)
+                for (int64_t k = 0; k < nets_; ++k)
+                    if (last_hot_[size_t(k)] >= 0) at(all.at + m.at + r * m.columns + last_hot_[size_t(k)])[k] = T(0);
+    }
+    touched_ = moment_.hot != nullptr;
+    if (touched_) last_hot_ = hot_;
 }
 
 template <class T>
@@ -225,7 +237,7 @@ void Stepper<T>::change(const Mask& mask) {
     rule_->change(*this, mask.data());
     if (program_.at_once) return;
     for (int64_t k = 0; k < nets_; ++k) {
-        if (!is_set(mask, k)) continue;
+        if (!is_set(mask.data(), k)) continue;
         fill(program_.gradient.at, program_.gradient.n, k, T(0));
         at(program_.pending)[k] = T(0);
     }
@@ -241,7 +253,7 @@ void Stepper<T>::learn(bool hit) {
     if (hit && program_.at_once) change(hit_);
     if (hit && !program_.at_once)
         for (int64_t k = 0; k < nets_; ++k)
-            if (is_set(hit_, k)) at(program_.pending)[k] = T(1);
+            if (is_set(hit_.data(), k)) at(program_.pending)[k] = T(1);
     if (decay_ != T(1))
         for (int64_t k = 0; k < nets_; ++k)
             if (takes_[size_t(k)]) at(program_.rate)[k] *= decay_;

@@ -54,6 +54,10 @@ class Stepper {
     // Adds the gradients of what is seeded, through all steps so far, to the gradient.
     void differentiate();
     void clear_gradient();
+    // For each net the index of the only 1 of its input, or -1; null where the inputs are dense.
+    const int32_t* hot() const { return moment_.hot; }
+    // Whether the mask holds a net.
+    static bool is_set(const T* mask, int64_t net);
     // Output k minus its target, of each net; zero where a net has none.
     const T* error(int64_t k) const { return errors_.data() + k * kNets<T>; }
 
@@ -61,7 +65,6 @@ class Stepper {
     using Mask = std::vector<T>;
 
     void set(Mask& mask, int64_t net, bool value);
-    bool is_set(const Mask& mask, int64_t net) const;
     bool any(const Mask& mask) const;
     bool any_of(const uint8_t* flags) const;
     void begin(const Call<T>& call);
@@ -86,6 +89,8 @@ class Stepper {
     std::unique_ptr<Rule<T>> rule_;
     Moment<T> moment_;
     std::vector<int32_t> hot_;
+    std::vector<int32_t> last_hot_;  // that of the last gradient
+    bool touched_ = false;           // whether the gradient is 0 but for what a step reached with it
     std::vector<uint8_t> takes_;  // the nets that take this step
     std::vector<uint8_t> rests_;  // those that were off by more than the tolerance
     std::vector<uint8_t> wakes_;  // those that begin again with this step
