@@ -254,28 +254,43 @@ inline void run_trace(const online::Instruction& i, const Moment<T>& m) {
     }
 }
 
+// `columns` elements of a line from all that the states before have. `u`: what the line grows along there; null: 1.
+template <int columns, class T>
+inline void exact_columns(const online::Instruction& i, const Pair& pair, const T* u, int64_t first, const Block<T>& block,
+                          T* made) {
+    Element<T> sum[columns];
+    const Element<T> value = pair.value == kNone ? zero_element<T>() : block.get(pair.value);
+    for (int c = 0; c < columns; ++c) sum[c] = u ? value * element(u + c * kNets<T>) : value;
+    for (const online::Term* t = i.terms + pair.first_term; t != i.terms + pair.first_term + pair.terms; ++t) {
+        const T* before = block[i.dst + t->source * i.columns + first];
+        if (t->factor == kNone) {
+            for (int c = 0; c < columns; ++c) sum[c] = sum[c] + element(before + c * kNets<T>);
+            continue;
+        }
+        const Element<T> factor = block.get(t->factor);
+        for (int c = 0; c < columns; ++c) sum[c] = times_plus(factor, element(before + c * kNets<T>), sum[c]);
+    }
+    for (int c = 0; c < columns; ++c) sum[c].store_at(made + c * kNets<T>);
+}
+
 // Lines of sensitivities from all that the states before have, made elsewhere and then put in place.
 template <bool masked, class T>
 inline void run_exact(const online::Instruction& i, const Moment<T>& m) {
     const Block<T> block{m.block};
     T* made = block[i.second];
-    for (int64_t p = 0; p < i.pair_count; ++p) {
-        const Pair& pair = i.pairs[p];
+    for (const Pair* p = i.pairs; p != i.pairs + i.pair_count; ++p) {
         int64_t column = 0;
-        for (int64_t j = 0; j < i.segment_count; ++j) {
-            const Segment& s = i.segments[j];
-            for (int64_t c = 0; c < s.columns; ++c, ++column, made += kNets<T>) {
-                Element<T> sum = zero_element<T>();
-                if (pair.value != kNone)
-                    sum = s.u == kNone ? block.get(pair.value) : block.get(pair.value) * block.get(s.u + c);
-                for (int64_t k = pair.first_term; k < pair.first_term + pair.terms; ++k) {
-                    const Element<T> before = block.get(i.dst + i.terms[k].source * i.columns + column);
-                    const int64_t factor = i.terms[k].factor;
-                    sum = factor == kNone ? sum + before : times_plus(block.get(factor), before, sum);
-                }
-                sum.store_at(made);
-            }
+        for (const Segment* s = i.segments; s != i.segments + i.segment_count; ++s) {
+            const auto u = [&](int64_t c) { return s->u == kNone ? nullptr : block[s->u + c]; };
+            const auto step = [&](auto columns, int64_t c) {
+                exact_columns<columns.value>(i, *p, u(c), column + c, block, made + (column + c) * kNets<T>);
+            };
+            int64_t c = 0;
+            for (; c + 4 <= s->columns; c += 4) step(std::integral_constant<int, 4>{}, c);
+            for (; c < s->columns; ++c) step(std::integral_constant<int, 1>{}, c);
+            column += s->columns;
         }
+        made += i.columns * kNets<T>;
     }
     for (int64_t k = 0; k < i.pair_count * i.columns; ++k)
         renew<masked>(block[i.dst + k], block.get(i.second + k), m.active);

@@ -52,7 +52,8 @@ def errors_of(learned: Sequence[Learned], only_last: bool = False) -> tuple[Numb
         if one:
             drawn, errors = one[0], one[0].errors(one[1])
             largest = errors.max(axis=1)
-            worst[n] = largest[drawn.ends] if only_last else drawn.each(largest, np.maximum)
+            last = only_last and not drawn.only_at_ends
+            worst[n] = largest[drawn.ends] if last else drawn.each(largest, np.maximum)
             means[n] = drawn.each(errors.mean(axis=1), np.add)
             if not drawn.only_at_ends:
                 means[n] /= drawn.lengths

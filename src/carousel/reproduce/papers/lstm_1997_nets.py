@@ -24,6 +24,7 @@ def memory_net(
     output_bias: bool,
     cut: Sequence[str] = (),
     output: Callable[[Any], Any] = ca.sigmoid,
+    loss: str = "squared error",
     starts: dict[str, Sequence[float]] | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Any:
@@ -38,6 +39,7 @@ def memory_net(
         biased: which of the units i, o and c have a bias.
         output_bias: whether output units have one.
         cut: recurrent weights that stay 0, by name.
+        output, loss: of the output units, as `carousel.readout` and `carousel.Online` take them.
         starts: where biases start, by their name: one number a block.
     """
     net = ca.Online(
@@ -47,7 +49,7 @@ def memory_net(
         blocks=blocks,
         output_size=outputs,
         rule=ca.SGD(rate),
-        loss="squared error",
+        loss=loss,
         form="traces",
         update="step",
         nets=len(seeds),
