@@ -36,7 +36,7 @@ class Measure(NamedTuple):
     """
 
     name: str
-    better: Literal["lower", "higher"]
+    better: Literal["lower", "higher", "neither"]
     kind: Literal["number", "count", "share"] = "number"
     unit: str = ""
 
@@ -45,11 +45,11 @@ class Measure(NamedTuple):
 
 
 class Axes(NamedTuple):
-    """What the axes of a curve are called."""
+    """What the axes of a curve are called, and which of them is logarithmic."""
 
     x: str
     y: str
-    logarithmic: bool = False
+    logarithmic: Literal["", "x", "y"] = ""
 
 
 @dataclass(frozen=True, eq=False)

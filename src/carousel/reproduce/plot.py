@@ -62,7 +62,8 @@ def _measure(axis: Any, measure: Measure, found: Sequence[Row], entries: Sequenc
     for label, row in zip(axis.get_yticklabels(), found, strict=True):
         label.set_color(COLOURS[row.setting.kind])
     axis.set_ylim(len(found) - 0.5, -0.5)
-    axis.set_xlabel(f"{measure}{', %' if scale == 100 else ''} ({measure.better} is better)", fontsize=9)
+    better = "" if measure.better == "neither" else f" ({measure.better} is better)"
+    axis.set_xlabel(f"{measure}{', %' if scale == 100 else ''}{better}", fontsize=9)
     axis.grid(axis="x", color="0.9", linewidth=0.6)
 
 
@@ -83,8 +84,8 @@ def _curves(axis: Any, name: str, axes: Axes, entries: Sequence[Entry]) -> None:
         if mean:
             label = f"{entry['setting']}{' (quick)' * entry['quick']}"
             axis.plot(*zip(*mean, strict=True), color=colour, linewidth=1.8, linestyle=style, label=label)
-    if axes.logarithmic:
-        axis.set_yscale("log")
+    for letter in axes.logarithmic:
+        getattr(axis, f"set_{letter}scale")("log")
     axis.set_xlabel(axes.x, fontsize=9)
     axis.set_ylabel(axes.y, fontsize=9)
     axis.legend(frameon=False, fontsize=8)

@@ -109,5 +109,5 @@ adding_600 = Experiment(
     ),
     trials=1,
     quick=Quick(1, "10 epochs to 2, and 130 units to 64"),
-    curves={"test loss by update": Axes("update (32 sequences)", "test loss", logarithmic=True)},
+    curves={"test loss by update": Axes("update (32 sequences)", "test loss", logarithmic="y")},
 )

@@ -129,5 +129,5 @@ copy_memory = Experiment(
     ),
     trials=1,
     quick=Quick(1, "10 epochs to 2, with T = 100 to 5"),
-    curves={"test loss by update": Axes("update (32 sequences)", "test loss", logarithmic=True)},
+    curves={"test loss by update": Axes("update (32 sequences)", "test loss", logarithmic="y")},
 )

@@ -200,7 +200,7 @@ def _language(name: str, title: str, settings: Sequence[Setting]) -> Experiment:
         settings,
         trials=16,
         quick=Quick(8, "the Kalman filter alone, eight trials, 3,000 strings", ("kalman",)),
-        curves={CURVE: Axes("strings", "all accepted up to n", logarithmic=True)},
+        curves={CURVE: Axes("strings", "all accepted up to n", logarithmic="y")},
         together=None,
     )
 

@@ -182,5 +182,5 @@ learning_quadratics = Experiment(
     ),
     trials=1,
     quick=Quick(1, "6,000 updates to 2,000", ("lstm", "gradient_descent", "least_squares")),
-    curves={"error by examples seen": Axes("examples seen", "mean squared error", logarithmic=True)},
+    curves={"error by examples seen": Axes("examples seen", "mean squared error", logarithmic="y")},
 )  # fmt: skip

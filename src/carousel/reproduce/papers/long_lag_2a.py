@@ -168,14 +168,31 @@ GROWS = (
     "In a run of 18 nets, none had a right sequence after 30,900: with the state not squashed and its input never "
     "negative, the state adds up over the 100 steps, to 25 before anything is learned, and the first error at the "
     "last symbol, multiplied by it, changes the cell's weight to an output by about 3 at the rate 1. The outputs for "
-    "x and y then stay at 0, and every weight into the cell and its gate has grown to about 3. In another program of "
-    "the same equations nets learn where that is prevented: four of four in 38,600 sequences on average, of which "
-    "5,100 without the cell, when the weights into its gate start 3 lower; three of four in 39,800 when g reaches "
-    "from -2 to 2; none of four as described. Direct weights are right at all steps but the last after 2,000."
+    "x and y then stay at 0, and every weight into the cell and its gate has grown to about 3. Nets learn where that "
+    "is prevented: all when the weights into the gate start 3 lower, the row that ends in closed; in another program "
+    "of the same equations three of four, in 39,800 sequences, when g reaches from -2 to 2."
+)
+UNANNOUNCED = (
+    GROWS + " In 2b nothing announces the last symbol either: of 18 nets with such a gate none had learned in 138,500 "
+    "sequences while all symbols were targets; with the last one as the only target all do."
 )
 
 
-SLOW = "TODO"
+SLOW = (
+    "Such nets learn in every trial, but the paper's learned {times} times sooner; what set their pace is not told. "
+    "Ours hardly move for {still:,} sequences: what the cell holds of the first symbol and its weights to the outputs "
+    "are both small, and each waits for the other. {faster}"
+)
+WAITS = SLOW.format(
+    times=8,
+    still=30_000,
+    faster="Direct weights are right at all steps but the last after 2,000; the cell is added after 5,100.",
+)
+STARTS = SLOW.format(
+    times=5,
+    still=15_000,
+    faster="With g from -2 to 2 besides, seven of eight had 99 % of their sequences right after 16,700.",
+)
 
 
 FADES = (
@@ -227,7 +244,7 @@ SHUFFLED = Setting(
     "LSTM, p = 100, rate 1",
     {"method": "lstm", "symbols": 100, "rate": 1.0, "limit": 60_000, "shuffled": True},
     paper={"solved": Figure(1.0), "sequences": Figure(5_680)},
-    explanation=GROWS,
+    explanation=UNANNOUNCED,
 )
 
 long_lag_2a = Experiment(
@@ -238,7 +255,7 @@ long_lag_2a = Experiment(
     MEASURES,
     [
         SHORTCUT,
-        _closed(SHORTCUT, SLOW),
+        _closed(SHORTCUT, WAITS),
         _setting("rtrl", 4, 1.0, 0.78, 1_043_000, 5_000_000),
         _setting("rtrl", 4, 4.0, 0.56, 892_000, 5_000_000),
         _setting("rtrl", 4, 10.0, 0.22, 254_000, 5_000_000),
@@ -256,7 +273,7 @@ long_lag_2b = Experiment(
     CITATION,
     run,
     MEASURES,
-    [SHUFFLED, _closed(SHUFFLED, SLOW, last=True), *as_today(SHUFFLED, longest=100, named=False, explanation=COUNTS)],
+    [SHUFFLED, _closed(SHUFFLED, STARTS, last=True), *as_today(SHUFFLED, longest=100, named=False, explanation=COUNTS)],
     trials=18,
     quick=Quick(6, "six trials"),
     together=None,

@@ -200,7 +200,7 @@ lstm_fcn = Experiment(
         3, "5 trials to 3, 2,000 epochs to 250 (GunPoint: 500), five sets to 2", ("GunPoint", "ItalyPowerDemand")
     ),
     curves={
-        "training loss by epoch": Axes("epoch", "training loss", logarithmic=True),
+        "training loss by epoch": Axes("epoch", "training loss", logarithmic="y"),
         "test accuracy by epoch": Axes("epoch", "test accuracy"),
     },
     needs=tuple(FILE.format(name, part) for name in PAPER for part in ("TRAIN", "TEST")),

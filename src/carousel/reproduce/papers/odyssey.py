@@ -208,12 +208,12 @@ odyssey = Experiment(
     measures=(
         Measure("test NLL", "lower"),
         Measure("test NLL, best tenth", "lower"),
-        Measure("explained by learning rate", "higher", "share"),
-        Measure("explained by hidden size", "higher", "share"),
+        Measure("explained by learning rate", "neither", "share"),
+        Measure("explained by hidden size", "neither", "share"),
     ),
     settings=[_setting(name, title) for name, title in VARIANTS.items()],
     trials=1,
     quick=Quick(1, "200 samples of each search to 20, and 150 epochs to 5"),
-    curves={"test NLL by learning rate": Axes("learning rate", "test NLL, nats a step")},
+    curves={"test NLL by learning rate": Axes("learning rate", "test NLL, nats a step", logarithmic="x")},
     needs=(JSB,),
 )

@@ -147,6 +147,6 @@ penn_treebank = Experiment(
     ),
     trials=1,
     quick=Quick(1, "the training text to its first fifth, and 13 epochs to 4"),
-    curves={"training perplexity by epoch": Axes("epoch", "training perplexity", logarithmic=True)},
+    curves={"training perplexity by epoch": Axes("epoch", "training perplexity", logarithmic="y")},
     needs=tuple(FILES.values()),
 )

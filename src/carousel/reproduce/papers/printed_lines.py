@@ -65,6 +65,6 @@ printed_lines = Experiment(
     ),
     trials=3,
     quick=Quick(1, "3 trials to 1, and 80 epochs to 25"),
-    curves={"validation by epoch": Axes("epoch", "validation label error rate", logarithmic=True)},
+    curves={"validation by epoch": Axes("epoch", "validation label error rate", logarithmic="y")},
     needs=(FILE,),
 )

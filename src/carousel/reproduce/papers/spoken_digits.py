@@ -133,6 +133,6 @@ spoken_digits = Experiment(
     ),
     trials=3,
     quick=Quick(1, "3 trials to 1, 1,200 strings to 900, and 40 epochs to 12 (of the transducer, 24)"),
-    curves={"validation by epoch": Axes("epoch", "validation label error rate", logarithmic=True)},
+    curves={"validation by epoch": Axes("epoch", "validation label error rate", logarithmic="y")},
     needs=(FILE,),
 )
