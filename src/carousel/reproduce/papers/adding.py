@@ -30,7 +30,7 @@ from carousel.reproduce.online.lanes import Draw, Lanes
 from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.online.stopping import until_most_recent
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED, SQUARED, WRONG
-from carousel.reproduce.papers.lstm_1997_nets import memory_net
+from carousel.reproduce.papers.lstm_1997_nets import INTO_CELLS, memory_net
 from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
@@ -59,10 +59,23 @@ def marked_pairs(steps: int, *, multiply: bool = False) -> Draw:
     return draw
 
 
+DESCRIBED: dict[str, Any] = {"reach": 0.1, "starts": {"b_i": [-3.0, -6.0]}}
+WIDER: dict[str, Any] = {"reach": 2.0, "starts": {"b_i": [-4.0, -8.0], "b_c": [0.0] * 4}, "cut": INTO_CELLS}
+
+
 def run(
-    work: Work, *, steps: int, multiply: bool = False, rate: float, wrong: int, limit: int, today: Any = None
+    work: Work,
+    *,
+    steps: int,
+    multiply: bool = False,
+    wider: bool = False,
+    rate: float,
+    wrong: int,
+    limit: int,
+    today: Any = None,
 ) -> list[Trial]:
-    """Two blocks of two cells, 93 weights."""
+    """Two blocks of two cells, 93 weights; with ``wider``, other weights to start with, and cells that see the input
+    alone."""
     net = unrolled(today, rate=rate, inputs=2, outputs=1) or memory_net(
         work.seeds,
         inputs=2,
@@ -70,12 +83,11 @@ def run(
         blocks=2,
         cells=2,
         rate=rate,
-        reach=0.1,
         biased="ioc",
         output_bias=True,
         output=ca.identity,
-        starts={"b_i": [-3.0, -6.0]},
         dtype=torch.float32,
+        **(WIDER if wider else DESCRIBED),
     )
     lanes = Lanes(work, net, marked_pairs(steps, multiply=multiply), chunk=max(20_000 // steps, 10), limit=limit)
     mean = math.inf if multiply else 0.01
@@ -110,6 +122,14 @@ LATER = (
 )
 
 
+def _wider(steps: int, sequences: float, wrong: float, limit: int) -> Setting:
+    described = _adding(steps, sequences, wrong, limit)
+    title = f"{described.title}, cells see the input alone, weights from -2 to 2, input gates' biases at -4 and -8"
+    return Setting(
+        f"{described.name}-wider", title, {**described.options, "rate": 0.25, "wider": True}, paper=described.paper
+    )
+
+
 LUCKY = (
     "The stop permits {permits} of 2,000 wrong ones, {share} of 2,560. Trials end the first moment that it is met, a "
     "lucky one: of fresh sequences more are wrong. The paper's squared error agrees with the root of ours."
@@ -142,9 +162,10 @@ adding = Experiment(
         [
             _adding(100, 74_000, 1, 2_000_000, LATE),
             _adding(500, 209_000, 0, 4_000_000, LATER),
-            _adding(1_000, 853_000, 1, 8_000_000),
+            _adding(1_000, 853_000, 1, 1_000_000, LATER),
         ]
-    ),
+    )
+    + [_wider(500, 209_000, 0, 1_000_000), _wider(1_000, 853_000, 1, 2_000_000)],
     trials=10,
     quick=Quick(4, "T = 100 alone, four trials", ("T100", "T100-lstm-adam", "T100-lstm_1997-adam")),
     together=None,

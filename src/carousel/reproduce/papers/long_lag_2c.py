@@ -29,7 +29,7 @@ from carousel.reproduce.online.lanes import Draw, Lanes
 from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.online.stopping import until_most_recent
 from carousel.reproduce.papers.hochreiter_1997 import CITATION, SEQUENCES, SOLVED
-from carousel.reproduce.papers.lstm_1997_nets import memory_net
+from carousel.reproduce.papers.lstm_1997_nets import INTO_CELLS, memory_net
 from carousel.reproduce.papers.lstm_1997_today import as_today, unrolled
 from carousel.reproduce.work import Trial, Work
 
@@ -49,9 +49,6 @@ def distracted(lag: int, distractors: int) -> Draw:
         return Sequences(inputs, kind, lengths)
 
     return draw
-
-
-INTO_CELLS = "U_c", "R_ic", "R_oc"  # what cells see of the step before
 
 
 def run(

@@ -10,6 +10,8 @@ import torch
 import carousel as ca
 from carousel.reproduce.online.lanes import WEIGHTS, stream
 
+INTO_CELLS = "U_c", "R_ic", "R_oc"  # what cells see of the step before
+
 
 def memory_net(
     seeds: Sequence[int],
