@@ -14,6 +14,7 @@ from importlib import import_module
 from carousel.jobs import JobError
 from carousel.reproduce.experiment import (
     AS_PUBLISHED,
+    CHANGED,
     DERIVED,
     REMEMBERED,
     TODAY,
@@ -84,6 +85,7 @@ def experiments() -> Iterator[Experiment]:
 
 __all__ = [
     "AS_PUBLISHED",
+    "CHANGED",
     "DERIVED",
     "REMEMBERED",
     "TODAY",

@@ -12,7 +12,7 @@ from carousel.jobs import JobError
 from carousel.reproduce.work import Trial, Work
 
 VERIFIED, DERIVED, REMEMBERED = "verified", "derived", "as remembered"
-AS_PUBLISHED, TODAY = "as published", "today"
+AS_PUBLISHED, CHANGED, TODAY = "as published", "changed", "today"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -60,7 +60,8 @@ class Setting:
         name: of letters, digits and ``_ . -``, for the command line.
         title: what it is, in few words.
         options: what the experiment's function gets, by keyword; plain numbers, texts and lists.
-        kind: AS_PUBLISHED, the paper's own algorithm and settings, or TODAY.
+        kind: AS_PUBLISHED, the paper's own algorithm and settings; CHANGED, the same but for what the title
+            says; or TODAY.
         paper: the paper's figures by measure.
         trials: how many the paper ran, where it is not the experiment's number.
         together: how many trials `run` gets at once, where it is not the experiment's number.
@@ -124,7 +125,7 @@ class Experiment:
         assert set(self.quick.settings) <= set(names), self.quick
         for setting in self.settings:
             assert set(setting.paper) <= known, f"{self.name}, {setting.name}: a figure of no measure"
-            assert setting.kind in (AS_PUBLISHED, TODAY), setting.kind
+            assert setting.kind in (AS_PUBLISHED, CHANGED, TODAY), setting.kind
             assert set(setting.quick) <= set(setting.options), f"{self.name}, {setting.name}: quick changes no option"
 
     def setting(self, name: str) -> Setting:

@@ -18,7 +18,8 @@ Made by docs/generate.py from the files in results/, each of which `carousel rep
 ours in the tables was typed by hand. What explanations tell of other runs is stored nowhere else. The papers'
 figures stand in the experiments' files with their mark: *verified* (read in the paper or in its authors' code),
 *derived* (by arithmetic from verified ones) or *as remembered* (not verified). *As published* is the paper's
-own algorithm with its settings, *today* is another way of training. The verdict: the paper's figure lies
+own algorithm with its settings, *changed* the same but for what a title says, which tells what ours lacks;
+*today* is another way of training. The verdict: the paper's figure lies
 *inside* our interval of the mean (of one trial: equals it), or outside, so that *ours* is *better* or *worse*.
 Intervals are Student's; those of shares of solved trials are Wilson's. Rows marked (quick) come from `--quick`,
 which cuts the experiment as is said there.

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from carousel.reproduce.experiment import AS_PUBLISHED, REMEMBERED, TODAY, Axes, Experiment, Measure
+from carousel.reproduce.experiment import AS_PUBLISHED, CHANGED, REMEMBERED, TODAY, Axes, Experiment, Measure
 from carousel.reproduce.table import Row, rows
 
-COLOURS = {AS_PUBLISHED: "#1f3a5f", TODAY: "#3a9a7e"}
+COLOURS = {AS_PUBLISHED: "#1f3a5f", CHANGED: "#8a63b0", TODAY: "#3a9a7e"}
 PAPER = "#d1495b"
 LINES = ("#4477aa", "#ee8866", "#228833", "#aa3377", "#66ccee", "#997700", "#332288", "#999999")  # of curves
 Entry = dict[str, Any]

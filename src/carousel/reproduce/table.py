@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from carousel.reproduce.experiment import AS_PUBLISHED, TODAY, Experiment, Figure, Measure, Setting
+from carousel.reproduce.experiment import AS_PUBLISHED, CHANGED, TODAY, Experiment, Figure, Measure, Setting
 from carousel.reproduce.statistics import BETTER, INSIDE, WORSE, Summary, summarise, verdict
 
 HEAD = ("setting", "measure", "paper", "ours: mean ± deviation", "95 % interval of the mean", "trials", "verdict")
 KINDS = {
     AS_PUBLISHED: "As published: the paper's own algorithm and settings, where known",
+    CHANGED: "Changed: the paper's own algorithm, but for what the title says",
     TODAY: "Today: trained as one would now",
 }  # fmt: skip
 WORDS = {BETTER: "ours better", INSIDE: "inside", WORSE: "ours worse"}  # where the paper's figure lies

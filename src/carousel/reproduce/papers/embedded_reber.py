@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import carousel as ca
-from carousel.reproduce.experiment import Experiment, Figure, Quick, Setting
+from carousel.reproduce.experiment import CHANGED, Experiment, Figure, Quick, Setting
 from carousel.reproduce.online.lanes import SETS, Lanes, Learned, stream
 from carousel.reproduce.online.sequences import Sequences
 from carousel.reproduce.papers import reber
@@ -180,7 +180,7 @@ def _memory(blocks: int, cells: int, rate: float, solved: float, sequences: floa
 def _easier(blocks: int, cells: int, rate: float) -> Setting:
     described = _memory(blocks, cells, rate, 1.0, 0)
     title = f"{described.title}; cross entropy, all legal symbols as targets, outputs biased, gates unseen"
-    return Setting(f"{described.name}-easier", title, {**described.options, "method": "easier"})
+    return Setting(f"{described.name}-easier", title, {**described.options, "method": "easier"}, CHANGED)
 
 
 def _other(

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 import carousel as ca
-from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
+from carousel.reproduce.experiment import CHANGED, Experiment, Figure, Measure, Quick, Setting
 from carousel.reproduce.online.criteria import MostRecent
 from carousel.reproduce.online.lanes import Draw, Lanes
 from carousel.reproduce.online.sequences import Sequences
@@ -229,7 +229,7 @@ def _closed(described: Setting, explanation: str, *, last: bool = False) -> Sett
     title = f"{described.title}, weights into the gate 3 lower" + ", the last symbol alone as target" * last
     options = {**described.options, "limit": 200_000, "closed": 3.0} | ({"last": True} if last else {})
     name = f"{described.name}-closed" + "-last" * last
-    return Setting(name, title, options, paper=described.paper, explanation=explanation)
+    return Setting(name, title, options, CHANGED, described.paper, explanation=explanation)
 
 
 SHORTCUT = _setting("lstm", 100, 1.0, 1.0, 5_040, 60_000)

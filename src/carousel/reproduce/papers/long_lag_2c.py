@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from carousel.reproduce.experiment import Experiment, Figure, Measure, Quick, Setting
+from carousel.reproduce.experiment import CHANGED, Experiment, Figure, Measure, Quick, Setting
 from carousel.reproduce.online.criteria import MostRecent
 from carousel.reproduce.online.lanes import Draw, Lanes
 from carousel.reproduce.online.sequences import Sequences
@@ -115,7 +115,8 @@ def _cut(lag: int, distractors: int, sequences: float) -> Setting:
         f"q{lag}-p{distractors}-cut",
         f"q = {lag:,}, p = {distractors:,}, cells see the input alone",
         {"lag": lag, "distractors": distractors, "rate": 0.01, "limit": 1_000_000, "cut": list(INTO_CELLS)},
-        paper=_printed(sequences),
+        CHANGED,
+        _printed(sequences),
         explanation=WALKS,
     )
 
