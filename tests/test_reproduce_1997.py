@@ -294,6 +294,21 @@ def test_embedded_reber_runs(tmp_path: Path) -> None:
     assert (stream(0, 0).integers(100, size=5) == stream(0, 0).integers(100, size=5)).all()
 
 
+def test_only_the_last_symbol_is_a_target(random: np.random.Generator, tmp_path: Path) -> None:
+    drawn = long_lag_2a.framed(10, shuffled=True, last=True)(random, COUNT)
+    assert drawn.only_at_ends and (drawn.targets == drawn.inputs[drawn.starts]).all()
+    work = Work([0, 1], tmp_path)
+    trials = long_lag_2a.run(work, method="lstm", symbols=4, rate=1.0, limit=100, closed=3.0, shuffled=True, last=True)
+    assert [trial["solved"] for trial in trials] == [0, 0]
+
+
+def test_easier_strings_have_all_legal_symbols_as_targets(tmp_path: Path) -> None:
+    drawn = embedded_reber.Sets(0, legal=True).sequences(0, 5)
+    assert drawn.targets.shape == (len(drawn.inputs), 7) and set(drawn.targets.sum(1)) <= {1, 2}
+    trials = embedded_reber.run(Work([0], tmp_path), method="easier", blocks=3, cells=2, rate=0.05, limit=100)
+    assert trials == [{"solved": 0}]
+
+
 def test_the_cell_is_added_when_the_error_no_longer_decreases() -> None:
     nets = long_lag_2a.Growing([0, 1], 4, 1.0)
     for errors in ([1.0, 1.0], [0.5, 0.995]):

@@ -82,7 +82,7 @@ def plain(x, h, p):
 class Growing:
     """Nets that begin with direct weights, and get a cell with an input gate when their error no longer decreases."""
 
-    def __init__(self, seeds: Sequence[int], symbols: int, rate: float, closed: float):
+    def __init__(self, seeds: Sequence[int], symbols: int, rate: float, closed: float = 0.0):
         self.small, self.large = (_net(cell, seeds, symbols, rate) for cell in (direct, with_cell))
         self.large.parameters["W_i"] -= closed
         self.grown = torch.zeros(len(seeds), dtype=torch.bool)

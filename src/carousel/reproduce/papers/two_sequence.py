@@ -104,13 +104,21 @@ def _note(lanes: Lanes, n: int, errors: np.ndarray, tolerance: float, stops: lis
     lanes.finish(n, sequences=lanes.seen + CHUNK, wrong=float((errors >= tolerance).mean()), error=float(errors.mean()))
 
 
-def _setting(name: str, steps: int, informative: int, figures: dict[str, float], limit: int, **options: Any) -> Setting:
+def _setting(
+    name: str,
+    steps: int,
+    informative: int,
+    figures: dict[str, float],
+    limit: int,
+    explanation: str = "",
+    **options: Any,
+) -> Setting:
     return Setting(
         name,
         f"T = {steps:,}, N = {informative}",
         {**A, "steps": steps, "informative": informative, "limit": limit, **options},
         paper={measure: Figure(value) for measure, value in figures.items()},
-        explanation=EARLY if options.get("noisy") else "",
+        explanation=explanation,
     )
 
 
@@ -118,6 +126,13 @@ EARLY = (
     "Ours stop after about half of the paper's sequences, where the criterion permits 5 of 256 wrong ones, 2.0 %, and "
     "are wrong on 1.6 % (N = 3) and 2.5 % (N = 1) of fresh ones: they learn no longer than the criterion asks. With "
     "N = 1 the noise gives 1.3 % of sequences the sign of the other kind."
+)
+
+SOON = (
+    "Nine of ten nets: from the first criterion, 256 right ones, to the second, a mean error below 0.01 besides, they "
+    "take 800 to 3,700 sequences, 2,500 on average, where the paper's take 5,600; learning less, they are wrong in 0 "
+    "to 6 of 2,560 fresh ones, 2.9 on average, the paper's in 0.2. The tenth met the first criterion after 363,600 "
+    "and had not met the second after 1,000,000."
 )
 
 
@@ -139,11 +154,11 @@ def _stops(first: float, second: float, wrong: float) -> dict[str, float]:
 PUBLISHED = [
     _setting("3a-T100-N3", 100, 3, _stops(27_380, 39_850, 0.000195), 1_000_000),
     _setting("3a-T100-N1", 100, 1, _stops(58_370, 64_330, 0.000117), 1_000_000),
-    _setting("3b-T100-N3", 100, 3, _stops(41_740, 43_250, 0.00828), 1_000_000, **B),
-    _setting("3b-T100-N1", 100, 1, _stops(74_950, 78_430, 0.01500), 1_000_000, **B),
+    _setting("3b-T100-N3", 100, 3, _stops(41_740, 43_250, 0.00828), 1_000_000, EARLY, **B),
+    _setting("3b-T100-N1", 100, 1, _stops(74_950, 78_430, 0.01500), 1_000_000, EARLY, **B),
     _setting("3c-T100-N3", 100, 3, {"sequences": 269_650, "wrong": 0.00558, "error": 0.014}, 3_000_000, **C),
     _setting("3c-T100-N1", 100, 1, {"sequences": 565_640, "wrong": 0.00441, "error": 0.012}, 3_000_000, **C),
-    _setting("3a-T1000-N3", 1_000, 3, _stops(446_850, 452_460, 0.000078), 1_000_000),
+    _setting("3a-T1000-N3", 1_000, 3, _stops(446_850, 452_460, 0.000078), 1_000_000, SOON),
 ]
 
 two_sequence = Experiment(
