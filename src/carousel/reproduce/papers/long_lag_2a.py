@@ -147,10 +147,11 @@ def run(
     weights into the gate start lower, ``last`` whether the last symbol alone is a target."""
     growing = method == "lstm" and not today
     learner = unrolled(today, rate=rate, inputs=symbols + 1, outputs=symbols + 1, symbols=True, classes=True)
+    net: Any = learner
     if growing:
         net = Growing(work.seeds, symbols, rate, closed)
-    else:
-        net = learner or _net(plain, work.seeds, symbols, rate)
+    elif method == "rtrl":
+        net = _net(plain, work.seeds, symbols, rate)
     chunk = 20 if growing else max(10_000 // symbols, 10)
     lanes = Lanes(work, net, framed(symbols, shuffled=shuffled, last=last), chunk=chunk, limit=limit)
     criterion = MostRecent(len(work.seeds), RUN, TOLERANCE)
