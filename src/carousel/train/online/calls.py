@@ -6,13 +6,10 @@ Legend: T time, N nets side by side, D input features, K outputs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from carousel.train.online.net import Online
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,6 @@ class Widths:
     inputs: int
     outputs: int
     dtype: torch.dtype
-
-
-def widths_of(net: Online) -> Widths:
-    """Those of a net."""
-    return Widths(net.nets, net._program.inputs, net._program.outputs, net.dtype)
 
 
 @dataclass

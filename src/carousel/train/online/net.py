@@ -16,7 +16,7 @@ from carousel.engines.native_call import DTYPES, MISSING, _core
 from carousel.graph.cell import Cell
 from carousel.graph.patterns import lookup
 from carousel.layers.initial import start
-from carousel.train.online.calls import Tensors, check_call, widths_of
+from carousel.train.online.calls import Tensors, Widths, check_call
 from carousel.train.online.derivation import LOSSES
 from carousel.train.online.program import make_program
 from carousel.train.online.rules import Rule
@@ -189,8 +189,8 @@ class Online:
         return [f"state {name}" for name in self.cell.states]
 
     @property
-    def _widths(self) -> Any:
-        return widths_of(self)
+    def _widths(self) -> Widths:
+        return Widths(self.nets, self._program.inputs, self._program.outputs, self.dtype)
 
     def _run(self, given: Tensors, *, learns: bool) -> Tensor:
         self._load()
