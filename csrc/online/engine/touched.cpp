@@ -43,7 +43,8 @@ Touched touched_by(const std::vector<Instruction>& gradients, Rows gradient) {
     for (const Found& f : all) {
         const auto clashes = [&](const Found& g) { return f.meets(g) && !(g.column && same(f.matrix, g.matrix)); };
         const auto is_same = [&](const Matrix& m) { return same(f.matrix, m); };
-        if (f.column && std::none_of(all.begin(), all.end(), clashes) &&
+        const bool inside = f.matrix.at >= 0 && f.end() <= gradient.n;
+        if (f.column && inside && std::none_of(all.begin(), all.end(), clashes) &&
             std::none_of(touched.columns.begin(), touched.columns.end(), is_same))
             touched.columns.push_back(f.matrix);
     }
